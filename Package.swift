@@ -1,0 +1,97 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+/// Modules that touch the system.
+let edge: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// Modules that only compute: no pointer, no system call, no clock.
+let pure: [SwiftSetting] = edge + [.strictMemorySafety()]
+
+/// A family of devices: its drivers on Model alone. `models/` is data that the program reads when it runs.
+func family(_ name: String, _ folder: String) -> Target {
+    .target(
+        name: name, dependencies: ["Model"], path: "devices/\(folder)", exclude: ["models", "README.md"],
+        swiftSettings: pure)
+}
+
+/// A C library from Debian: a module map and a shim. Only Ports depends on these.
+func library(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let families: [Target.Dependency] = ["Plugs", "Meters", "Printers", "DeskFactories", "Workshop"]
+
+let package = Package(
+    name: "fabgate",
+    targets: [
+        // The words that everything speaks.
+        .target(name: "Model", swiftSettings: pure, linkerSettings: [.linkedLibrary("m")]),
+
+        // What a device says becomes readings. One target a family, none sees another.
+        family("Plugs", "plugs"),
+        family("Meters", "meters"),
+        family("Printers", "printers"),
+        family("DeskFactories", "desk-factories"),
+        family("Workshop", "workshop"),
+
+        // The parts.
+        .target(name: "Store", dependencies: ["Model"], swiftSettings: pure),
+        .target(name: "Usage", dependencies: ["Model"], swiftSettings: pure),
+        .target(name: "CityLink", dependencies: ["Model"], swiftSettings: pure),
+        .target(name: "Simulation", dependencies: ["Model"], swiftSettings: pure),
+
+        // The whole gateway and the whole collector, without a system underneath.
+        .target(name: "Hub", dependencies: ["Model", "Store", "Usage", "CityLink"], swiftSettings: pure),
+        .target(
+            name: "Web", dependencies: ["Model", "Hub", "Store", "Usage", "CityLink"], exclude: ["pages"],
+            swiftSettings: pure),
+        .target(name: "City", dependencies: ["Model", "CityLink"], swiftSettings: pure),
+
+        // Where it meets the system.
+        library("CMosquitto", pkgConfig: "libmosquitto", apt: "libmosquitto-dev"),
+        library("CMicroHTTPD", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
+        library("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        library("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
+        library("CYaml", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
+        library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+        library("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
+        .target(
+            name: "Ports",
+            dependencies: [
+                "Model", "Store", "CMosquitto", "CMicroHTTPD", "CCurl", "CSQLite", "CYaml", "CZlib", "CCrypto",
+            ],
+            swiftSettings: edge),
+
+        // What people run.
+        .executableTarget(
+            name: "fabgate",
+            dependencies: ["Model", "Store", "Usage", "CityLink", "Hub", "Web", "Simulation", "Ports"] + families,
+            swiftSettings: edge),
+        .executableTarget(
+            name: "fabcity", dependencies: ["Model", "CityLink", "City", "Ports"], swiftSettings: edge),
+        .executableTarget(
+            name: "Bench", dependencies: ["Model", "Store", "Usage", "CityLink", "Hub", "Ports"] + families,
+            swiftSettings: edge),
+
+        // How we know that it works.
+        .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: edge),
+        .testTarget(name: "DeviceTests", dependencies: ["Model", "Ports"] + families, swiftSettings: edge),
+        .testTarget(name: "StoreTests", dependencies: ["Model", "Store", "Ports"], swiftSettings: edge),
+        .testTarget(name: "UsageTests", dependencies: ["Model", "Usage", "Ports"], swiftSettings: edge),
+        .testTarget(name: "CityTests", dependencies: ["Model", "CityLink", "City", "Ports"], swiftSettings: edge),
+        .testTarget(
+            name: "HubTests",
+            dependencies: ["Model", "Store", "Usage", "CityLink", "Hub", "Web", "Simulation", "Ports"] + families,
+            swiftSettings: edge),
+        .testTarget(name: "PortsTests", dependencies: ["Model", "Store", "Ports"], swiftSettings: edge),
+        .testTarget(name: "WholeTests", dependencies: ["Model", "Ports", "fabgate", "fabcity"], swiftSettings: edge),
+        .testTarget(name: "TidyTests", swiftSettings: edge),
+    ],
+    swiftLanguageModes: [.v6]
+)

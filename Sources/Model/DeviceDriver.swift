@@ -1,0 +1,198 @@
+// The one protocol that every device driver fulfils.
+
+/// Turns what one device says into readings, and says what to ask it next.
+///
+/// A driver is a value without clock, thread, socket or file, so a recorded conversation replays exactly. It takes
+/// bytes in any chunks and never throws or traps on them: what it cannot use becomes a counted fault, and it finds
+/// its way back to the next good frame. The hub stamps time, owns turns on a bus, keeps reply time-outs and knows
+/// what is stale.
+///
+/// Most drivers write `init` and `receive`; a device that must be asked writes `poll`, too.
+package protocol DeviceDriver: Sendable {
+    /// What stands in `fabgate drivers` and is checked before a device is made.
+    static var info: DriverInfo { get }
+
+    /// Reads the device's own keys and its profile. Adds what is wrong to `problems` and returns nil then.
+    init?(_ setup: inout DeviceSetup, _ problems: inout Problems)
+
+    /// What this device gives, in a fixed order; readings refer to it by index.
+    var channels: [Channel] { get }
+
+    /// The MQTT topic filters that this device speaks on; `Source.subscription` is an index into it. Empty for a
+    /// serial device.
+    var subscriptions: [String] { get }
+
+    /// The link to the device was opened (again): forget half frames and open questions, ask for a baseline.
+    mutating func opened(_ out: inout Outbox)
+
+    /// The device's turn came round: ask for something, or do nothing.
+    mutating func poll(_ out: inout Outbox)
+
+    /// Some bytes arrived: on a serial line part of a frame or several, over MQTT one whole message.
+    mutating func receive(_ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox)
+
+    /// The last request's reply did not arrive in time.
+    mutating func noReply(_ out: inout Outbox)
+
+    /// Somebody else's request was seen on the line, or one from a recording: expect its reply.
+    mutating func overheard(_ request: borrowing Span<UInt8>)
+}
+
+extension DeviceDriver {
+    package var subscriptions: [String] { [] }
+    package mutating func opened(_ out: inout Outbox) {}
+    package mutating func poll(_ out: inout Outbox) {}
+    package mutating func noReply(_ out: inout Outbox) { out.note(.noReply, "no answer in time") }
+    package mutating func overheard(_ request: borrowing Span<UInt8>) {}
+}
+
+/// Where a chunk came from.
+package struct Source: Sendable {
+    /// The MQTT topic; empty on a serial line.
+    package let topic: String
+    /// Which of the driver's `subscriptions` matched.
+    package let subscription: Int
+    /// The broker kept this message and its age is unknown: it may set a baseline or a last will, never a sample.
+    package let isRetained: Bool
+
+    package init(topic: String, subscription: Int, isRetained: Bool) {
+        self.topic = topic
+        self.subscription = subscription
+        self.isRetained = isRetained
+    }
+
+    /// A serial line.
+    package static let line = Source(topic: "", subscription: 0, isRetained: false)
+}
+
+/// What is known of a driver before there is a device.
+package struct DriverInfo: Sendable {
+    package enum Link: String, Sendable {
+        /// Publishes on an MQTT broker.
+        case mqtt
+        /// Speaks by itself on a serial line of its own.
+        case line
+        /// Answers on a serial line when asked; many can share one line.
+        case bus
+    }
+
+    /// The name by which a configuration and a profile pick this driver: `tasmota`, `modbus-rtu`.
+    package let name: String
+    /// One line for people.
+    package let title: String
+    package let link: Link
+    /// The family's folder below `devices/`.
+    package let family: String
+    /// Whether a device must name a `model`.
+    package let needsModel: Bool
+    /// How long the device may be silent before it is offline, unless its profile or configuration says otherwise.
+    package let silence: Duration
+    /// How often its turn comes, unless configured; nil where it is never asked.
+    package let every: Duration?
+
+    package init(
+        name: String, title: String, link: Link, family: String, needsModel: Bool = false, silence: Duration,
+        every: Duration? = nil
+    ) {
+        self.name = name
+        self.title = title
+        self.link = link
+        self.family = family
+        self.needsModel = needsModel
+        self.silence = silence
+        self.every = every
+    }
+}
+
+/// What a driver is made from: the device's entry in the configuration and the profile of its model.
+package struct DeviceSetup: Sendable {
+    package let id: String
+    /// The driver's own keys of the device (`topic`, `unit`, …). Keys that nobody reads are reported as mistakes.
+    package var fields: Fields
+    /// The model's profile, where there is one; its keys `title`, `driver`, `silence`, `every` are read already.
+    package var profile: Fields?
+    /// There is no device but a recording: whatever address (topic, unit) it holds is meant, so that none need be given.
+    package let takesAnyAddress: Bool
+
+    package init(id: String, fields: Fields, profile: Fields?, takesAnyAddress: Bool = false) {
+        self.id = id
+        self.fields = fields
+        self.profile = profile
+        self.takesAnyAddress = takesAnyAddress
+    }
+}
+
+/// Where a driver leaves its results. The caller empties it after every call and keeps its storage.
+package struct Outbox: Equatable, Sendable {
+    package private(set) var readings: [Reading] = []
+    package private(set) var faults: [Fault] = []
+    package private(set) var request: Request?
+    /// The device spoke, whether or not there was a reading in it.
+    package private(set) var isAlive = false
+    /// The open request has its answer; the next device on the bus may have its turn.
+    package private(set) var isAnswered = false
+
+    package init() {}
+
+    /// A number on a gauge or counter channel. NaN, infinities and values outside `channel.plausible` become faults.
+    package mutating func report(_ index: Int, of channels: [Channel], _ value: Double, at time: Instant? = nil) {
+        let channel = channels[index]
+        guard value.isFinite else { return note(.badValue, "\(channel.name) is \(value)") }
+        guard channel.plausible.contains(value) else { return note(.implausible, "\(channel.name) of \(value)") }
+        readings.append(Reading(channel: index, value: .number(value), time: time))
+        isAlive = true
+    }
+
+    package mutating func report(_ index: Int, _ state: MachineState, reason: String, at time: Instant? = nil) {
+        let short = reason.utf8.count <= 64 ? reason : String(reason.prefix(32))
+        readings.append(Reading(channel: index, value: .state(state, reason: short), time: time))
+        isAlive = true
+    }
+
+    package mutating func report(_ index: Int, event name: String, at time: Instant? = nil) {
+        readings.append(Reading(channel: index, value: .event(name), time: time))
+        isAlive = true
+    }
+
+    /// The device states that it does not know this quantity now.
+    package mutating func reportUnknown(_ index: Int) {
+        readings.append(Reading(channel: index, value: .unknown))
+        isAlive = true
+    }
+
+    /// Whether the device says that it is reachable, on its `online` channel. Saying "no" is no sign of life.
+    package mutating func report(_ index: Int, online: Bool) {
+        readings.append(Reading(channel: index, value: .number(online ? 1 : 0)))
+        if online { isAlive = true }
+    }
+
+    /// The device spoke without a reading.
+    package mutating func alive() { isAlive = true }
+
+    /// Asks the device. At most one request a call; a second one replaces the first.
+    package mutating func send(_ request: Request) { self.request = request }
+
+    /// The open request is answered.
+    package mutating func answered() { isAnswered = true }
+
+    package mutating func note(_ kind: Fault.Kind, _ detail: String) {
+        // One call may meet a thousand bad bytes; the count of calls is what says how bad a line is.
+        if faults.count < 16 { faults.append(Fault(kind, detail)) }
+    }
+
+    package mutating func removeAll() {
+        readings.removeAll(keepingCapacity: true)
+        faults.removeAll(keepingCapacity: true)
+        request = nil
+        isAlive = false
+        isAnswered = false
+    }
+}
+
+/// Something to say to the device on the link that it is read from.
+package enum Request: Hashable, Sendable {
+    /// Bytes for a serial line, and how long to wait for an answer; nil expects none.
+    case write([UInt8], replyWithin: Duration?)
+    /// A message for the broker.
+    case publish(topic: String, payload: [UInt8])
+}

@@ -1,0 +1,25 @@
+import Model
+
+/// Why bytes could not be read, written or made durable. Names the call, the file and the system's reason.
+package struct RegionError: Error, CustomStringConvertible {
+    package let description: String
+    /// The system's error number, 0 where there is none.
+    package let code: Int32
+
+    package init(_ description: String, code: Int32 = 0) {
+        self.description = description
+        self.code = code
+    }
+}
+
+/// A stretch of bytes of fixed size that outlives the process: a file in the gateway, memory with faults in tests.
+package protocol Region: AnyObject, Sendable {
+    /// In bytes.
+    var size: Int { get }
+    /// Fills all of `buffer` from `offset` on.
+    func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError)
+    /// Afterwards a killed process has not lost them; a power cut may have.
+    func write(_ bytes: [UInt8], at offset: Int) throws(RegionError)
+    /// Afterwards all earlier writes survive a power cut. Slow: called off the loop, while the loop goes on writing.
+    func sync() throws(RegionError)
+}
