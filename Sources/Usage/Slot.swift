@@ -1,0 +1,156 @@
+package import Model
+
+/// Fifteen minutes of one machine, aligned to UTC: the atom of aggregation. Whole numbers that add up exactly, so that
+/// an hour, a day and a recomputed day are the same sums.
+package struct Slot: Hashable, Sendable {
+    /// The length of every slot. Every civil offset is a multiple of it, so that slots tile civil hours and days.
+    package static let length = Duration.minutes(15)
+
+    /// Milliseconds in each state, in the order of `MachineState.allCases`. What is missing to the slot's length is
+    /// unknown.
+    package var stateMilliseconds = [Int64](repeating: 0, count: MachineState.allCases.count)
+    /// In the order of `JobOutcome.allCases`.
+    package var jobs = [Int64](repeating: 0, count: JobOutcome.allCases.count)
+    /// mWh, and the part of it drawn in state idle.
+    package var energy: Int64 = 0
+    package var idleEnergy: Int64 = 0
+    /// Milliseconds for which the energy is known.
+    package var energyCovered: Int64 = 0
+    /// How often a counter was corrected.
+    package var corrections: Int64 = 0
+    package var shots: Int64 = 0
+    package var items: Int64 = 0
+    /// Micrometres.
+    package var filament: Int64 = 0
+    /// Samples that came too late for their own slot.
+    package var late: Int64 = 0
+
+    package init() {}
+
+    package static func += (a: inout Slot, b: Slot) {
+        for i in a.stateMilliseconds.indices { a.stateMilliseconds[i] += b.stateMilliseconds[i] }
+        for i in a.jobs.indices { a.jobs[i] += b.jobs[i] }
+        a.energy += b.energy
+        a.idleEnergy += b.idleEnergy
+        a.energyCovered += b.energyCovered
+        a.corrections += b.corrections
+        a.shots += b.shots
+        a.items += b.items
+        a.filament += b.filament
+        a.late += b.late
+    }
+
+    package subscript(state: MachineState) -> Int64 {
+        get { stateMilliseconds[state.index] }
+        set { stateMilliseconds[state.index] = newValue }
+    }
+
+    package subscript(outcome: JobOutcome) -> Int64 {
+        get { jobs[outcome.index] }
+        set { jobs[outcome.index] = newValue }
+    }
+
+    /// The sum of all state times.
+    package var observed: Int64 { stateMilliseconds.reduce(0, +) }
+}
+
+extension MachineState {
+    /// The place in `allCases`.
+    package var index: Int {
+        switch self {
+        case .unknown: 0
+        case .offline: 1
+        case .idle: 2
+        case .preparing: 3
+        case .running: 4
+        case .paused: 5
+        case .blocked: 6
+        case .fault: 7
+        case .maintenance: 8
+        }
+    }
+}
+
+extension JobOutcome {
+    /// The place in `allCases`.
+    package var index: Int {
+        switch self {
+        case .completed: 0
+        case .cancelled: 1
+        case .failed: 2
+        case .interrupted: 3
+        case .unknown: 4
+        }
+    }
+}
+
+/// The slots of one machine, newest last, back to a bound.
+package struct SlotTable: Hashable, Sendable {
+    /// How many slots are kept: three days and a bit.
+    package static let capacity = 320
+
+    private var slots: [Slot] = []
+    private var first = Instant(milliseconds: 0)
+    /// Slots that changed since `takeDirty`, as instants of their starts.
+    private var dirty: Set<Int64> = []
+
+    package init() {}
+
+    /// The start of the oldest slot that can still be changed or read.
+    package var oldest: Instant? { slots.isEmpty ? nil : first }
+
+    /// Changes the slot that holds `time`; false where it is gone already.
+    package mutating func change(at time: Instant, _ body: (inout Slot) -> Void) -> Bool {
+        let start = time.floor(to: Slot.length)
+        if slots.isEmpty { first = start }
+        var index = Int((start - first).milliseconds / Slot.length.milliseconds)
+        if index < 0 {
+            guard -index + slots.count <= Self.capacity, !slots.isEmpty else { return false }
+            slots.insert(contentsOf: [Slot](repeating: Slot(), count: -index), at: 0)
+            first = start
+            index = 0
+        }
+        if index >= slots.count {
+            let missing = index + 1 - slots.count
+            if missing > Self.capacity {
+                slots = [Slot()]
+                first = start
+                index = 0
+            } else {
+                slots.append(contentsOf: [Slot](repeating: Slot(), count: missing))
+                let surplus = slots.count - Self.capacity
+                if surplus > 0 {
+                    slots.removeFirst(surplus)
+                    first = first + Slot.length * Int64(surplus)
+                    index -= surplus
+                }
+            }
+        }
+        body(&slots[index])
+        dirty.insert(start.milliseconds)
+        return true
+    }
+
+    /// The slot that starts at `start`; an empty one where nothing is known.
+    package func slot(startingAt start: Instant) -> Slot {
+        let index = (start - first).milliseconds / Slot.length.milliseconds
+        return index >= 0 && index < slots.count ? slots[Int(index)] : Slot()
+    }
+
+    /// The sum over a stretch whose ends lie on slot boundaries.
+    package func sum(from: Instant, to: Instant) -> Slot {
+        var total = Slot()
+        var start = max(from, first)
+        while start < to, (start - first).milliseconds < Int64(slots.count) * Slot.length.milliseconds {
+            total += slot(startingAt: start)
+            start = start + Slot.length
+        }
+        return total
+    }
+
+    /// The starts of the slots that changed since the last call.
+    package mutating func takeDirty() -> Set<Int64> {
+        defer { dirty.removeAll(keepingCapacity: true) }
+        return dirty
+    }
+}
