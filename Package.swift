@@ -54,6 +54,7 @@ let package = Package(
         .target(name: "City", dependencies: ["Model", "CityLink"], swiftSettings: pure),
 
         // Where it meets the system.
+        .systemLibrary(name: "CLinux"),
         library("CMosquitto", pkgConfig: "libmosquitto", apt: "libmosquitto-dev"),
         library("CMicroHTTPD", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
         library("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
@@ -64,7 +65,7 @@ let package = Package(
         .target(
             name: "Ports",
             dependencies: [
-                "Model", "Store", "CMosquitto", "CMicroHTTPD", "CCurl", "CSQLite", "CYaml", "CZlib", "CCrypto",
+                "Model", "Store", "CLinux", "CMosquitto", "CMicroHTTPD", "CCurl", "CSQLite", "CYaml", "CZlib", "CCrypto",
             ],
             swiftSettings: edge),
 

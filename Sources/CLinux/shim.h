@@ -1,0 +1,12 @@
+// What Linux has and Swift's Glibc module leaves out.
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+// syscall is variadic, which Swift cannot call. 434 is pidfd_open on every architecture; glibc wraps it since 2.36.
+static inline int fabgate_pidfd_open(pid_t pid) {
+    extern long syscall(long number, ...);
+    return (int)syscall(434, pid, 0u);
+}
