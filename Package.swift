@@ -65,7 +65,8 @@ let package = Package(
         .target(
             name: "Ports",
             dependencies: [
-                "Model", "Store", "CLinux", "CMosquitto", "CMicroHTTPD", "CCurl", "CSQLite", "CYaml", "CZlib", "CCrypto",
+                "Model", "Store", "CLinux", "CMosquitto", "CMicroHTTPD", "CCurl", "CSQLite", "CYaml", "CZlib",
+                "CCrypto",
             ],
             swiftSettings: edge),
 
