@@ -1,1 +1,4 @@
-// drivers
+package import Model
+
+/// The languages of meters and controllers on a bus.
+package let meterDrivers: [any DeviceDriver.Type] = [ModbusRTU.self]

@@ -1,1 +1,4 @@
-// drivers
+package import Model
+
+/// The languages of CNC mills, engravers and lasers.
+package let workshopDrivers: [any DeviceDriver.Type] = [Grbl.self]
