@@ -8,8 +8,8 @@ import CLinux
 final class SignalSource {
     private(set) var descriptor: CInt
     private var handlers: [CInt: () -> Void] = [:]
-    private var taken = sigset_t()
-    private var before = sigset_t()
+    private var taken = fabgate_no_signals()
+    private var before = fabgate_no_signals()
 
     init() throws(PortError) {
         sigemptyset(&taken)
