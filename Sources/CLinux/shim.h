@@ -4,10 +4,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
 
 // syscall is variadic, which Swift cannot call. 434 is pidfd_open on every architecture; glibc wraps it since 2.36.
-static inline int fabgate_pidfd_open(pid_t pid) {
+static inline int fabgate_pidfd_open(int pid) {
     extern long syscall(long number, ...);
     return (int)syscall(434, pid, 0u);
 }
@@ -17,4 +16,14 @@ static inline sigset_t fabgate_no_signals(void) {
     sigset_t set;
     sigemptyset(&set);
     return set;
+}
+
+// The rest is declared only for _GNU_SOURCE, which Swift's Glibc module does without.
+static inline int fabgate_pipe(int both[2]) {
+    extern int pipe2(int both[2], int flags);
+    return pipe2(both, 02000000); // O_CLOEXEC
+}
+static inline int fabgate_spawn_closing_from(void *file_actions, int first) {
+    extern int posix_spawn_file_actions_addclosefrom_np(void *file_actions, int first);
+    return posix_spawn_file_actions_addclosefrom_np(file_actions, first);
 }

@@ -12,7 +12,6 @@ final class SignalSource {
     private var before = fabgate_no_signals()
 
     init() throws(PortError) {
-        sigemptyset(&taken)
         pthread_sigmask(SIG_SETMASK, nil, &before)
         let flags = CInt(SFD_CLOEXEC) | CInt(SFD_NONBLOCK)
         var set = taken

@@ -70,8 +70,8 @@ package final class Worker: Sendable {
         pthread_attr_init(&attributes)
         pthread_attr_setstacksize(&attributes, Worker.stackBytes)
         defer { pthread_attr_destroy(&attributes) }
-        var all = sigset_t()
-        var before = sigset_t()
+        var all = fabgate_no_signals()
+        var before = fabgate_no_signals()
         sigfillset(&all)
         pthread_sigmask(SIG_SETMASK, &all, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
