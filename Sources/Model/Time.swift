@@ -84,8 +84,11 @@ extension Instant: CustomStringConvertible {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// Writes `description` without making a string.
+    /// Writes `description` without making a string. Beyond the years 0 to 9999, which is all that the format can say,
+    /// it writes the nearest of them.
     package func appendRFC3339(to text: inout [UInt8]) {
+        let nearest = min(max(self, Self.sayable.lowerBound), Self.sayable.upperBound)
+        guard nearest == self else { return nearest.appendRFC3339(to: &text) }
         let day = floor(to: .hours(24))
         let date = CivilDate(daysSince1970: day.milliseconds / 86_400_000)
         var rest = milliseconds - day.milliseconds
@@ -115,8 +118,11 @@ extension Instant: CustomStringConvertible {
         text.append(90)
     }
 
+    /// 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
+    private static let sayable = Instant(milliseconds: -62_167_219_200_000)...Instant(milliseconds: 253_402_300_799_999)
+
     /// Reads RFC 3339 with any offset and any number of fraction digits (the rest beyond milliseconds is cut);
-    /// nil where the text is anything else.
+    /// nil where the text is anything else, and where its offset takes it out of the years 0 to 9999.
     package init?(_ text: some StringProtocol) {
         let b = Array(text.utf8)
         func number(_ from: Int, _ count: Int) -> Int64? {
@@ -158,7 +164,9 @@ extension Instant: CustomStringConvertible {
             guard b[at] == 90 || b[at] == 122, b.count == at + 1 else { return nil }
         }
         let seconds = date.daysSince1970 * 86_400 + hour * 3600 + minute * 60 + second - offset
-        self.init(milliseconds: seconds * 1000 + fraction)
+        let instant = Instant(milliseconds: seconds * 1000 + fraction)
+        guard Self.sayable.contains(instant) else { return nil }
+        self = instant
     }
 }
 
