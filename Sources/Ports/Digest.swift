@@ -27,9 +27,7 @@ package enum Digest {
 
     /// A fresh secret: 192 random bits as 32 characters of base64url (RFC 4648 §5), safe in a header and in a URL.
     package static func randomToken() -> String {
-        var random = [UInt8](repeating: 0, count: 24)
-        // A system without randomness must not hand out a guessable secret; no input can bring this about.
-        precondition(RAND_bytes(&random, Int32(random.count)) == 1, "the system gives no random bytes")
+        let random = randomBytes(24)
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
         var text: [UInt8] = []
         for at in stride(from: 0, to: random.count, by: 3) {
@@ -37,6 +35,14 @@ package enum Digest {
             for shift in [18, 12, 6, 0] as [UInt32] { text.append(alphabet[Int(group >> shift & 63)]) }
         }
         return String(decoding: text, as: UTF8.self)
+    }
+
+    /// Bytes that nobody can guess.
+    package static func randomBytes(_ count: Int) -> [UInt8] {
+        var random = [UInt8](repeating: 0, count: count)
+        // A system without randomness must not hand out a guessable secret; no input can bring this about.
+        precondition(RAND_bytes(&random, Int32(random.count)) == 1, "the system gives no random bytes")
+        return random
     }
 
     /// Whether two secrets are the same, in a time that does not depend on where they differ. Their lengths are not

@@ -132,13 +132,19 @@ package final class SQLiteDatabase {
     /// Runs one statement with a value for each `?`; gives the number of rows that it changed.
     @discardableResult
     package func run(_ sql: String, _ values: (any SQLiteValue)?...) throws(SQLiteError) -> Int {
+        try run(sql, values: values)
+    }
+
+    /// The same with the values in a list.
+    @discardableResult
+    package func run(_ sql: String, values: [(any SQLiteValue)?]) throws(SQLiteError) -> Int {
         try statement(sql).run(values) { _ in true }
         return Int(sqlite3_changes64(connection))
     }
 
-    /// Every row of a query, made into something by `make`.
+    /// Every row of a query with the values in a list, made into something by `make`.
     package func rows<T>(
-        _ sql: String, _ values: (any SQLiteValue)?..., make: (SQLiteRow) throws(SQLiteError) -> T
+        _ sql: String, values: [(any SQLiteValue)?], make: (SQLiteRow) throws(SQLiteError) -> T
     ) throws(SQLiteError) -> [T] {
         var all: [T] = []
         try statement(sql).run(values) { (row) throws(SQLiteError) in
@@ -146,6 +152,13 @@ package final class SQLiteDatabase {
             return true
         }
         return all
+    }
+
+    /// Every row of a query, made into something by `make`.
+    package func rows<T>(
+        _ sql: String, _ values: (any SQLiteValue)?..., make: (SQLiteRow) throws(SQLiteError) -> T
+    ) throws(SQLiteError) -> [T] {
+        try rows(sql, values: values, make: make)
     }
 
     /// Row by row without keeping them, until `body` says false.

@@ -64,6 +64,19 @@ package struct SQLiteRow {
         sqlite3_column_type(statement, Int32(clamping: column)) == SQLITE_NULL
     }
 
+    /// What kind of value stands in a column.
+    package enum ColumnKind: Sendable { case null, integer, double, text, blob }
+
+    package func kind(_ column: Int) -> ColumnKind {
+        switch sqlite3_column_type(statement, Int32(clamping: column)) {
+        case SQLITE_INTEGER: .integer
+        case SQLITE_FLOAT: .double
+        case SQLITE_TEXT: .text
+        case SQLITE_BLOB: .blob
+        default: .null
+        }
+    }
+
     package func integer(_ column: Int) -> Int64? {
         isNull(column) ? nil : sqlite3_column_int64(statement, Int32(clamping: column))
     }
