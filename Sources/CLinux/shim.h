@@ -1,5 +1,6 @@
 // What Linux has and Swift's Glibc module leaves out.
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,20 @@ static inline sigset_t fabgate_no_signals(void) {
     sigset_t set;
     sigemptyset(&set);
     return set;
+}
+
+// A thread that takes no signals. In C because Swift cannot always tell which module pthread_attr_t comes from.
+static inline int fabgate_start_thread(pthread_t *thread, size_t stack, void *(*body)(void *), void *context) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failure = pthread_create(thread, &attributes, body, context);
+    pthread_sigmask(SIG_SETMASK, &before, 0);
+    pthread_attr_destroy(&attributes);
+    return failure;
 }
 
 // The rest is declared only for _GNU_SOURCE, which Swift's Glibc module does without.

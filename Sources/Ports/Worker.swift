@@ -66,19 +66,10 @@ package final class Worker: Sendable {
     /// Starts the thread. It takes no signals: those are the loop's.
     package init(name: String) {
         let shared = Shared(name: name)
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        pthread_attr_setstacksize(&attributes, Worker.stackBytes)
-        defer { pthread_attr_destroy(&attributes) }
-        var all = fabgate_no_signals()
-        var before = fabgate_no_signals()
-        sigfillset(&all)
-        pthread_sigmask(SIG_SETMASK, &all, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         var thread = pthread_t()
         let context = Unmanaged.passRetained(shared).toOpaque()
-        let failure = pthread_create(
-            &thread, &attributes,
+        let failure = fabgate_start_thread(
+            &thread, Worker.stackBytes,
             { context in
                 if let context { Unmanaged<Shared>.fromOpaque(context).takeRetainedValue().serve() }
                 return nil
