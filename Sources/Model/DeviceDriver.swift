@@ -144,13 +144,12 @@ package struct Outbox: Equatable, Sendable {
     }
 
     package mutating func report(_ index: Int, _ state: MachineState, reason: String, at time: Instant? = nil) {
-        let short = reason.utf8.count <= 64 ? reason : String(reason.prefix(32))
-        readings.append(Reading(channel: index, value: .state(state, reason: short), time: time))
+        readings.append(Reading(channel: index, value: .state(state, reason: reason.clipped(to: 64)), time: time))
         isAlive = true
     }
 
     package mutating func report(_ index: Int, event name: String, at time: Instant? = nil) {
-        readings.append(Reading(channel: index, value: .event(name), time: time))
+        readings.append(Reading(channel: index, value: .event(name.clipped(to: 64)), time: time))
         isAlive = true
     }
 

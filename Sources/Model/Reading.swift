@@ -31,9 +31,9 @@ package enum JobOutcome: String, CaseIterable, Sendable {
 package enum Value: Hashable, Sendable {
     /// A gauge or a counter in the channel's unit; always finite. Counters in mWh are whole numbers.
     case number(Double)
-    /// A state and the device's own word for it, at most 64 characters.
+    /// A state and the device's own word for it, at most 64 bytes.
     case state(MachineState, reason: String)
-    /// Something that happened: a `JobOutcome` on channel `job`, otherwise a name.
+    /// Something that happened: a `JobOutcome` on channel `job`, otherwise a name of at most 64 bytes.
     case event(String)
     /// The device says that it does not know: a broken sensor, a null.
     case unknown
@@ -81,11 +81,27 @@ package struct Fault: Hashable, Sendable {
     }
 
     package let kind: Kind
-    /// What exactly, in words for a technician; at most 200 characters.
+    /// What exactly, in words for a technician; at most 200 bytes.
     package let detail: String
 
     package init(_ kind: Kind, _ detail: String) {
         self.kind = kind
-        self.detail = detail.utf8.count <= 200 ? detail : String(detail.prefix(100)) + "…"
+        self.detail = detail.utf8.count <= 200 ? detail : detail.clipped(to: 197) + "…"
+    }
+}
+
+extension String {
+    /// The longest beginning of whole Unicode scalars that takes no more than `limit` bytes of UTF-8. A `Character` is
+    /// no measure for what a stranger sends: one letter may carry a megabyte of accents.
+    package func clipped(to limit: Int) -> String {
+        guard utf8.count > limit else { return self }
+        var bytes = 0
+        var end = unicodeScalars.startIndex
+        while end < unicodeScalars.endIndex {
+            bytes += UTF8.width(unicodeScalars[end])
+            if bytes > limit { break }
+            unicodeScalars.formIndex(after: &end)
+        }
+        return String(unicodeScalars[..<end])
     }
 }
