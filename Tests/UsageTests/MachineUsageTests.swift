@@ -135,7 +135,7 @@ private func powered(dwell: Int64 = 20) -> MachineUsage {
                 watched.back(at: at(time + 1))
                 time += 1
             case 1...5:
-                let watts = [0, 3, 30, 80, 500].randomElement(using: &random) ?? 0
+                let watts: Double = [0, 3, 30, 80, 500].randomElement(using: &random) ?? 0
                 undisturbed.observe(power: watts, at: at(time))
                 watched.observe(power: watts, at: at(time))
             default:

@@ -14,7 +14,7 @@ package struct ModbusRTU: DeviceDriver {
 
     package let channels: [Channel]
     private let plan: RegisterPlan
-    /// nil means that any unit is meant.
+    /// nil means that any unit is meant: there is no device but a recording.
     private let unit: UInt8?
     private let questions: [ModbusQuestion]
     private let frames: [[UInt8]]
@@ -66,10 +66,7 @@ package struct ModbusRTU: DeviceDriver {
 
     package mutating func opened(_ out: inout Outbox) { forget() }
 
-    package mutating func poll(_ out: inout Outbox) {
-        guard unit != nil else { return }
-        ask(0, &out)
-    }
+    package mutating func poll(_ out: inout Outbox) { ask(0, &out) }
 
     /// The turn is over: an answer that comes now would be taken for the next one's.
     package mutating func noReply(_ out: inout Outbox) {
@@ -204,7 +201,7 @@ package struct ModbusRTU: DeviceDriver {
             if let found = lookForEcho(at, left) { return found }
             let isRefusal = left > 1 && buffer[at + 1] == open.function | 0x80
             let wanted = isRefusal ? 5 : 5 + open.dataBytes
-            if buffer[at] == open.unit, left < 2 || isRefusal || buffer[at + 1] == open.function,
+            if isMeant(buffer[at], by: open), left < 2 || isRefusal || buffer[at + 1] == open.function,
                 left < 3 || isRefusal || Int(buffer[at + 2]) == open.dataBytes
             {
                 if left < wanted { return .unfinished }
@@ -212,6 +209,11 @@ package struct ModbusRTU: DeviceDriver {
             }
         }
         return lookForStranger(at, left)
+    }
+
+    private func isMeant(_ from: UInt8, by question: ModbusQuestion) -> Bool {
+        // A recording without questions does not say whom it asked.
+        unit == nil && turn != nil ? (1...247).contains(from) : from == question.unit
     }
 
     private func lookForEcho(_ at: Int, _ left: Int) -> Find? {
@@ -253,7 +255,7 @@ package struct ModbusRTU: DeviceDriver {
         out.alive()
         if buffer[at + 1] & 0x80 != 0 {
             let reason = ModbusException.name(buffer[at + 2])
-            return out.note(.refused, "unit \(question.unit) refuses to give \(question.inWords): \(reason)")
+            return out.note(.refused, "unit \(buffer[at]) refuses to give \(question.inWords): \(reason)")
         }
         for index in plan.values.indices where plan.values[index].isCovered(by: question) {
             report(plan.values[index], question, data: at + 3, &out)

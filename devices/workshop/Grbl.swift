@@ -141,6 +141,8 @@ package struct Grbl: DeviceDriver {
             // Answers to whoever else is on this channel.
             out.alive()
         } else {
+            // The rest of a report whose beginning was lost.
+            if line.last == 0x3E { candidate = nil }
             out.note(.badFrame, "no line of Grbl: \(text)")
         }
     }
