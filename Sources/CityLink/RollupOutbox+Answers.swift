@@ -16,7 +16,7 @@ extension RollupOutbox {
     /// How long nothing is sent after an answer that only a person can mend.
     package static let pause = Duration.minutes(5)
     /// After so many single items were refused without one success between, the fault is hardly the items'.
-    static let refusalsBeforePause = 8
+    package static let refusalsBeforePause = 8
 
     /// Takes what came back for the batch that is under way.
     package mutating func handle(_ answer: PushAnswer, now: Now) -> [OutboxEffect] {
