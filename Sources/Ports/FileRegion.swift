@@ -1,0 +1,131 @@
+// The store's bytes in a file.
+
+@preconcurrency import Glibc
+package import Store
+import Synchronization
+
+/// A file of fixed size that one process at a time has open for writing.
+///
+/// Its pages were written once, with zeros, when it was made: a write later finds its blocks in place, so that a full
+/// disk cannot hurt it and a sync writes no metadata of the file system.
+package final class FileRegion: Region {
+    package let size: Int
+    package let path: String
+    private let descriptor: CInt
+    private let syncing = Mutex(())
+    /// How many syncs failed. The system tells a failure once and then calls the pages clean, whatever became of them;
+    /// whoever waited for another's sync must hear of it, too.
+    private let failures = Atomic(0)
+
+    /// Makes the file. `progress` is told the share that is written, 0…1. What is there already is not touched.
+    package convenience init(
+        creating path: String, size: Int, progress: (Double) -> Void = { _ in }
+    ) throws(RegionError) {
+        try self.init(path, flags: O_RDWR | O_CREAT | O_EXCL, locks: true, size: size)
+        let zeros = [UInt8](repeating: 0, count: 1 << 20)
+        var offset = 0
+        while offset < size {
+            let count = min(zeros.count, size - offset)
+            do { try write(count == zeros.count ? zeros : Array(zeros[..<count]), at: offset) } catch {
+                // A half-made file would be taken for a damaged store.
+                unlink(path)
+                throw error
+            }
+            offset += count
+            progress(Double(offset) / Double(size))
+        }
+        try sync()
+        try syncFolder()
+    }
+
+    /// Opens the file for reading and writing.
+    package convenience init(opening path: String) throws(RegionError) {
+        try self.init(path, flags: O_RDWR, locks: true, size: nil)
+    }
+
+    /// Opens the file to look at it, also while a gateway writes to it. Writing fails.
+    package convenience init(reading path: String) throws(RegionError) {
+        try self.init(path, flags: O_RDONLY, locks: false, size: nil)
+    }
+
+    private init(_ path: String, flags: CInt, locks: Bool, size: Int?) throws(RegionError) {
+        self.path = path
+        let opened = open(path, flags | O_CLOEXEC, 0o600)
+        guard opened >= 0 else {
+            let hint = errno == EACCES ? "; this user may not" : errno == ENOSPC ? "; the disk is full" : ""
+            throw Self.failure("open", path, hint)
+        }
+        if locks, flock(opened, LOCK_EX | LOCK_NB) != 0 {
+            let code = errno
+            close(opened)
+            guard code == EWOULDBLOCK else {
+                throw RegionError("lock \(path): \(PortError.words(for: code))", code: code)
+            }
+            throw RegionError("\(path) is in use by another fabgate; stop that one first", code: code)
+        }
+        var status = stat()
+        fstat(opened, &status)
+        descriptor = opened
+        self.size = size ?? Int(status.st_size)
+    }
+
+    deinit { close(descriptor) }
+
+    package func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError) {
+        var done = 0
+        while done < buffer.count {
+            let count = buffer.withUnsafeMutableBytes { bytes in
+                pread(descriptor, bytes.baseAddress?.advanced(by: done), bytes.count - done, offset + done)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw Self.failure("read", path, " at byte \(offset + done)") }
+            guard count > 0 else {
+                throw RegionError("read \(path) at byte \(offset + done): the file is shorter than it was made")
+            }
+            done += count
+        }
+    }
+
+    package func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) {
+        guard offset >= 0, offset + bytes.count <= size else {
+            throw RegionError("write \(path) at byte \(offset): beyond its \(size) bytes")
+        }
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes { source in
+                pwrite(descriptor, source.baseAddress?.advanced(by: done), source.count - done, offset + done)
+            }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw Self.failure("write", path, " at byte \(offset + done)") }
+            done += count
+        }
+    }
+
+    package func sync() throws(RegionError) {
+        let before = failures.load(ordering: .acquiring)
+        let result = syncing.withLock { _ -> Int32 in
+            guard failures.load(ordering: .acquiring) == before else { return EIO }
+            guard fdatasync(descriptor) != 0 else { return 0 }
+            let code = errno
+            failures.add(1, ordering: .releasing)
+            return code
+        }
+        guard result == 0 else {
+            throw RegionError("make \(path) durable: \(PortError.words(for: result))", code: result)
+        }
+    }
+
+    /// The file's name must survive, too.
+    private func syncFolder() throws(RegionError) {
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let handle = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard handle >= 0 else { throw Self.failure("open", folder, "") }
+        defer { close(handle) }
+        guard fsync(handle) == 0 else { throw Self.failure("make durable", folder, "") }
+    }
+
+    private static func failure(_ what: String, _ path: String, _ place: String) -> RegionError {
+        let code = errno
+        return RegionError("\(what) \(path)\(place): \(PortError.words(for: code))", code: code)
+    }
+}

@@ -1,0 +1,39 @@
+// Where the data stands that programs read when they run.
+
+@preconcurrency import Glibc
+
+/// The folders of models and of the dashboard's pages.
+package struct Installation: Hashable, Sendable {
+    /// Families of devices with their models.
+    package let devices: String
+    /// The dashboard's files.
+    package let pages: String
+
+    /// In this order: `$FABGATE_SHARE`, `/usr/share/fabgate`, and the checkout that this program was built in.
+    package static func find() throws(PortError) -> Installation {
+        if let share = getenv("FABGATE_SHARE").map({ String(cString: $0) }) {
+            guard let found = installed(share) else {
+                throw PortError(
+                    call: "find devices/ and pages/ in", subject: share, code: 0,
+                    hint: "FABGATE_SHARE must name the folder that holds both")
+            }
+            return found
+        }
+        if let found = installed("/usr/share/fabgate") { return found }
+        var folder = Files.ownProgram ?? ""
+        while let slash = folder.lastIndex(of: "/") {
+            folder = String(folder[..<slash])
+            if Files.exists("\(folder)/Package.swift"), Files.isFolder("\(folder)/devices") {
+                return Installation(devices: "\(folder)/devices", pages: "\(folder)/Sources/Web/pages")
+            }
+        }
+        throw PortError(
+            call: "find", subject: "the folder devices/", code: 0,
+            hint: "install it below /usr/share/fabgate, or say where it is with FABGATE_SHARE")
+    }
+
+    private static func installed(_ share: String) -> Installation? {
+        guard Files.isFolder("\(share)/devices"), Files.isFolder("\(share)/pages") else { return nil }
+        return Installation(devices: "\(share)/devices", pages: "\(share)/pages")
+    }
+}
