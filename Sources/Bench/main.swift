@@ -1,1 +1,1 @@
-print("")
+Bench.main(Array(CommandLine.arguments.dropFirst()))

@@ -21,5 +21,7 @@ package protocol Region: AnyObject, Sendable {
     /// Afterwards a killed process has not lost them; a power cut may have.
     func write(_ bytes: [UInt8], at offset: Int) throws(RegionError)
     /// Afterwards all earlier writes survive a power cut. Slow: called off the loop, while the loop goes on writing.
+    /// The loop calls it, too, when it must. Two calls never overlap: the second waits, and fails if the first failed,
+    /// because a system reports a failed write-back only once.
     func sync() throws(RegionError)
 }

@@ -1,0 +1,165 @@
+// Bits, most significant first, and Rice codes: what the columns of the archive are made of.
+//
+// A Rice code of parameter k is z >> k in unary (ones, then a zero) and the low k bits. A unary part of 15 ones has no
+// zero: six bits with the length less one and that many bits follow, so that no number costs more than 85 bits.
+
+/// Writes bits into a page from `at` up to `limit`; sets `overflowed` instead of going further.
+struct BitWriter {
+    private(set) var at: Int
+    private let limit: Int
+    private var window: UInt64 = 0
+    private var filled = 0
+    private(set) var overflowed = false
+
+    init(at: Int, limit: Int) {
+        self.at = at
+        self.limit = limit
+    }
+
+    /// The low `count` bits of `value`, at most 56.
+    @inline(__always)
+    mutating func put(_ value: UInt64, _ count: Int, _ page: inout [UInt8]) {
+        window = window << UInt64(truncatingIfNeeded: count) | value
+        filled &+= count
+        while filled >= 8 {
+            filled &-= 8
+            guard at < limit else {
+                overflowed = true
+                return
+            }
+            page[at] = UInt8(truncatingIfNeeded: window >> UInt64(truncatingIfNeeded: filled))
+            at &+= 1
+        }
+    }
+
+    mutating func putLong(_ value: UInt64, _ count: Int, _ page: inout [UInt8]) {
+        if count > 32 {
+            put(value >> 32 & ((1 << UInt64(count - 32)) - 1), count - 32, &page)
+            put(value & 0xFFFF_FFFF, 32, &page)
+        } else {
+            put(value & ((1 << UInt64(count)) - 1), count, &page)
+        }
+    }
+
+    @inline(__always)
+    mutating func putRice(_ value: UInt64, _ k: Int, _ page: inout [UInt8]) {
+        let quotient = value >> UInt64(truncatingIfNeeded: k)
+        if quotient < 15 {
+            let q = UInt64(truncatingIfNeeded: quotient)
+            put((1 << (q &+ 1)) &- 2, Int(truncatingIfNeeded: q) &+ 1, &page)
+            if k > 0 { putLong(value, k, &page) }
+        } else {
+            let length = 64 - value.leadingZeroBitCount
+            put(0x7FFF, 15, &page)
+            put(UInt64(length - 1), 6, &page)
+            putLong(value, length, &page)
+        }
+    }
+
+    /// Whether all bits so far, flushed, stay below the limit.
+    @inline(__always)
+    var fits: Bool { !overflowed && (filled == 0 || at < limit) }
+
+    /// Fills the last byte with zeros.
+    mutating func flush(_ page: inout [UInt8]) {
+        if filled > 0 { put(0, 8 - filled, &page) }
+    }
+}
+
+/// Reads what `BitWriter` wrote. Beyond the end it gives zeros and sets `failed`.
+struct BitReader {
+    private var at: Int
+    private let end: Int
+    private var window: UInt64 = 0
+    private var filled = 0
+    private(set) var failed = false
+
+    init(at: Int, end: Int) {
+        self.at = at
+        self.end = end
+    }
+
+    /// Afterwards at least 57 bits stand at the top of the window, or all that are left.
+    @inline(__always)
+    private mutating func refill(_ page: borrowing Span<UInt8>) {
+        while filled <= 56, at < end {
+            window |= UInt64(page[at]) << UInt64(truncatingIfNeeded: 56 &- filled)
+            filled &+= 8
+            at &+= 1
+        }
+    }
+
+    @inline(__always)
+    private mutating func drop(_ count: Int) {
+        window = window << UInt64(truncatingIfNeeded: count)
+        filled &-= count
+        if filled < 0 { failed = true }
+    }
+
+    /// At most 56 bits.
+    @inline(__always)
+    mutating func get(_ count: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
+        guard count > 0, !failed else { return 0 }
+        if filled < count { refill(page) }
+        let value = window >> UInt64(truncatingIfNeeded: 64 &- count)
+        drop(count)
+        return value
+    }
+
+    mutating func getLong(_ count: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
+        guard count > 32 else { return get(count, page) }
+        let high = get(count - 32, page)
+        return high << 32 | get(32, page)
+    }
+
+    @inline(__always)
+    mutating func getRice(_ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
+        guard !failed else { return 0 }
+        if filled < 32 { refill(page) }
+        let ones = (~window).leadingZeroBitCount
+        if ones < 15 {
+            drop(ones &+ 1)
+            return UInt64(truncatingIfNeeded: ones) << UInt64(truncatingIfNeeded: k) | getLong(k, page)
+        }
+        drop(15)
+        return getLong(Int(truncatingIfNeeded: get(6, page)) &+ 1, page)
+    }
+}
+
+/// Counts how long numbers are, to choose how to code them.
+struct LengthHistogram {
+    private var counts: InlineArray<65, Int32> = .init(repeating: 0)
+    private(set) var total = 0
+
+    @inline(__always)
+    mutating func add(_ value: UInt64) {
+        let length = 64 &- value.leadingZeroBitCount
+        counts[length] &+= 1
+        total &+= length
+    }
+
+    /// The Rice parameter that codes these numbers in the fewest bits, near enough: each is taken as the middle of the
+    /// numbers of its length.
+    func bestParameter(count: Int) -> Int {
+        var median = 0
+        var seen = 0
+        while median < 64 {
+            seen += Int(counts[median])
+            if seen * 2 >= count { break }
+            median += 1
+        }
+        var longest = 64
+        while longest > 0, counts[longest] == 0 { longest -= 1 }
+        var best = (bits: Int.max, k: 0)
+        for k in max(0, median - 2)...max(0, median + 1) where k < 56 {
+            var bits = 0
+            for length in 0...longest where counts[length] > 0 {
+                let middle: UInt64 = length < 2 ? UInt64(length) : 3 << UInt64(length - 2)
+                let quotient = middle >> UInt64(k)
+                bits += Int(counts[length]) * (quotient < 15 ? Int(quotient) + 1 + k : 21 + length)
+            }
+            if bits < best.bits { best = (bits, k) }
+        }
+        return best.k
+    }
+}

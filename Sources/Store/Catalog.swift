@@ -1,0 +1,195 @@
+// The catalog says which series a number means. It is a few logical pages, each with three slots in the file: one that
+// is durable, one that a running sync may be making durable, and one that may be written now. The newest sound slot of
+// the three counts, so no slot that might be the last good one is ever written over. After a new content has become
+// durable it is written a second time, with the next commit, so that rot in one page loses no name.
+//
+// The body of a catalog page is entries, one after the other:
+//
+//     series u16, kind u8 (0 gauge, 1 counter, 2 state, 3 event), then three texts, each one byte of length and UTF-8:
+//     unit (empty for none), device, channel
+
+import Model
+
+/// The names of the series.
+struct Catalog {
+    private struct Page {
+        var members: [UInt16] = []
+        var generation: UInt64 = 0
+        var durable: Int?
+        var syncing: Int?
+        var open: Int?
+        var isDirty = false
+        /// The durable content stands in the file only once.
+        var wantsCopy = false
+        var isCopy = false
+        /// The last write to this slot was refused.
+        var refused: Int?
+
+        /// Neither durable nor on its way there; one that was refused only where there is no other.
+        var freeSlot: Int? {
+            let free = (0..<Layout.catalogSlots).filter { $0 != durable && $0 != syncing }
+            return free.first { $0 != refused } ?? free.first
+        }
+    }
+
+    static let longestDevice = 96
+    static let longestChannel = 64
+    private static let kinds: [Kind] = [.gauge, .counter, .state, .event]
+
+    private var pages: [Page]
+    private let limit: Int
+    /// By number.
+    private(set) var infos: [SeriesInfo?] = []
+    private var numbers: [SeriesKey: UInt16] = [:]
+    private(set) var count = 0
+
+    init(_ layout: Layout) {
+        pages = [Page](repeating: Page(), count: layout.catalogPageCount)
+        limit = layout.seriesLimit
+    }
+
+    var isDirty: Bool { pages.contains { $0.isDirty } }
+    /// Something is written that no sync has covered.
+    var isUnsynced: Bool { pages.contains { $0.open != nil || $0.syncing != nil } }
+
+    func number(_ key: SeriesKey) -> UInt16? { numbers[key] }
+
+    func info(_ number: UInt16) -> SeriesInfo? { Int(number) < infos.count ? infos[Int(number)] : nil }
+
+    /// No series gets a number below again: samples without a name have it.
+    mutating func reserve(below number: Int) {
+        if number > infos.count { infos.append(contentsOf: repeatElement(nil, count: number - infos.count)) }
+    }
+
+    /// nil where there is no room for another.
+    mutating func add(_ key: SeriesKey, unit: Unit?, kind: Kind) -> UInt16? {
+        guard count < limit, infos.count < Layout.highestSeries,
+            let page = pages.firstIndex(where: { $0.members.count < Layout.entriesPerCatalogPage })
+        else { return nil }
+        let number = UInt16(infos.count)
+        insert(SeriesInfo(id: SeriesID(raw: UInt32(number)), key: key, unit: unit, kind: kind), number, page)
+        pages[page].isDirty = true
+        return number
+    }
+
+    private mutating func insert(_ info: SeriesInfo, _ number: UInt16, _ page: Int) {
+        reserve(below: Int(number) + 1)
+        guard infos[Int(number)] == nil else { return }
+        infos[Int(number)] = info
+        // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
+        numbers[info.key] = max(number, numbers[info.key] ?? 0)
+        pages[page].members.append(number)
+        count += 1
+    }
+
+    // MARK: - Writing
+
+    struct Write {
+        fileprivate let logical: Int
+        fileprivate let slot: Int
+        let page: Int
+        let generation: UInt64
+        var body: [UInt8]
+        let used: Int
+    }
+
+    /// What has to be written now. Each is either `written` or still due the next time.
+    func due(_ layout: Layout) -> [Write] {
+        pages.indices.compactMap { logical in
+            let page = pages[logical]
+            guard page.isDirty || page.wantsCopy && page.syncing == nil,
+                let slot = page.open ?? page.freeSlot
+            else { return nil }
+            let (body, used) = encode(page.members)
+            return Write(
+                logical: logical, slot: slot, page: layout.catalogPage(logical, slot: slot),
+                generation: page.generation + 1, body: body, used: used)
+        }
+    }
+
+    mutating func written(_ write: Write) {
+        pages[write.logical].isCopy = !pages[write.logical].isDirty
+        pages[write.logical].open = write.slot
+        pages[write.logical].generation = write.generation
+        pages[write.logical].isDirty = false
+        pages[write.logical].wantsCopy = false
+    }
+
+    mutating func refused(_ write: Write) {
+        pages[write.logical].refused = write.slot
+        pages[write.logical].open = nil
+        // What stood in the slot may be gone.
+        pages[write.logical].isDirty = true
+    }
+
+    mutating func beginSync() {
+        for index in pages.indices where pages[index].open != nil {
+            pages[index].syncing = pages[index].open
+            pages[index].open = nil
+        }
+    }
+
+    mutating func finishedSync() {
+        for index in pages.indices {
+            guard let slot = pages[index].syncing else { continue }
+            pages[index].durable = slot
+            pages[index].syncing = nil
+            pages[index].wantsCopy = !pages[index].isCopy && !pages[index].isDirty && pages[index].open == nil
+        }
+    }
+
+    /// What is not durable may be gone, whatever the file shows: it has to be written again.
+    mutating func failedSync() {
+        for index in pages.indices where pages[index].syncing != nil || pages[index].open != nil {
+            pages[index].syncing = nil
+            pages[index].open = nil
+            pages[index].isDirty = true
+        }
+    }
+
+    private func encode(_ members: [UInt16]) -> (body: [UInt8], used: Int) {
+        var bytes = [UInt8](repeating: 0, count: PageHeader.size)
+        for number in members {
+            guard let info = infos[Int(number)] else { continue }
+            bytes.append(UInt8(truncatingIfNeeded: number))
+            bytes.append(UInt8(truncatingIfNeeded: number >> 8))
+            bytes.append(UInt8(Catalog.kinds.firstIndex(of: info.kind) ?? 0))
+            for text in [info.unit?.rawValue ?? "", info.key.device, info.key.channel] {
+                bytes.append(UInt8(truncatingIfNeeded: text.utf8.count))
+                bytes.append(contentsOf: text.utf8)
+            }
+        }
+        let used = bytes.count - PageHeader.size
+        bytes.append(contentsOf: repeatElement(0, count: Layout.pageSize - bytes.count))
+        return (bytes, used)
+    }
+
+    // MARK: - Reading
+
+    /// Takes the newest of a logical page's sound slots.
+    mutating func load(_ logical: Int, slot: Int, _ header: PageHeader, _ bytes: [UInt8], copies: Int) {
+        pages[logical].generation = header.sequence
+        pages[logical].durable = slot
+        pages[logical].wantsCopy = copies < 2
+        var at = PageHeader.size
+        let end = PageHeader.size + header.used
+        func text() -> String? {
+            guard at < end, at + 1 + Int(bytes[at]) <= end else { return nil }
+            defer { at += 1 + Int(bytes[at]) }
+            return String(decoding: bytes[at + 1..<at + 1 + Int(bytes[at])], as: UTF8.self)
+        }
+        while at + 6 <= end, pages[logical].members.count < Layout.entriesPerCatalogPage {
+            let number: UInt16 = bytes.integer(at: at)
+            let kind = Int(bytes[at + 2])
+            at += 3
+            guard let unit = text(), let device = text(), let channel = text(), kind < Catalog.kinds.count,
+                number < Layout.highestSeries
+            else { return }
+            insert(
+                SeriesInfo(
+                    id: SeriesID(raw: UInt32(number)), key: SeriesKey(device: device, channel: channel),
+                    unit: Unit(rawValue: unit), kind: Catalog.kinds[kind]),
+                number, logical)
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// Every page begins the same way. Integers are little-endian; checksums are CRC-32C.
+//
+//     0  "FGSP"        4  format  5 kind  6 used u16      8 header CRC u32 (of 12..<128)   12 body CRC u32 (of 128..<4096)
+//     16 identity of the store, 16 bytes
+//     32 sequence u64: of the ring, or the generation of a catalog page
+//     40 own page number u32   44 pages u32   48 journal pages u32   52 catalog pages u32   56 series limit u32
+//     60 epoch u32     64 epoch's first ordinal u64
+//     72 first ordinal u64     80 end ordinal u64     88 ordinals below were durable when this was written u64
+//     96 first time i64       104 last time i64
+//     112 first series u16    114 last series u16    116 index in run u16    118 pages in run u16
+//     120 samples in this page u32                   124 samples in the run u32
+//
+// The own page number gives a misdirected write away, the sequence one that never happened. An **ordinal** counts the
+// samples of the store in order of arrival: a missing number is a lost sample, and the same number is the same sample
+// wherever it stands. An **epoch** lasts from one opening of the store to the next; it voids what older epochs left at
+// its own ordinals.
+
+/// What the first 128 bytes of a page say.
+struct PageHeader {
+    enum Kind: UInt8 {
+        case superblock = 1
+        case catalog, journal, archive
+    }
+
+    static let size = 128
+    static let bodySize = Layout.pageSize - size
+    static let format: UInt8 = 1
+    static let magic: UInt32 = 0x5053_4746
+
+    var kind: Kind
+    var used = 0
+    var sequence: UInt64 = 0
+    var epoch: UInt32 = 0
+    var epochFirst: UInt64 = 0
+    var first: UInt64 = 0
+    var end: UInt64 = 0
+    var durable: UInt64 = 0
+    var firstTime: Int64 = .max
+    var lastTime: Int64 = .min
+    var firstSeries: UInt16 = 0
+    var lastSeries: UInt16 = 0
+    var index = 0
+    var runPages = 0
+    var samples = 0
+    var runSamples = 0
+
+    init(_ kind: Kind) { self.kind = kind }
+
+    /// Reads a header whose checksum, place and store are right; nil otherwise. The body is not looked at.
+    init?(_ bytes: [UInt8], page: Int, identity: [UInt8]) {
+        guard PageHeader.isSound(bytes), bytes[4] == PageHeader.format, let kind = Kind(rawValue: bytes[5]),
+            Int(bytes.integer(UInt32.self, at: 40)) == page, bytes[16..<32].elementsEqual(identity)
+        else { return nil }
+        self.kind = kind
+        used = Int(bytes.integer(UInt16.self, at: 6))
+        sequence = bytes.integer(at: 32)
+        epoch = bytes.integer(at: 60)
+        epochFirst = bytes.integer(at: 64)
+        first = bytes.integer(at: 72)
+        end = bytes.integer(at: 80)
+        durable = bytes.integer(at: 88)
+        firstTime = Int64(bitPattern: bytes.integer(at: 96))
+        lastTime = Int64(bitPattern: bytes.integer(at: 104))
+        firstSeries = bytes.integer(at: 112)
+        lastSeries = bytes.integer(at: 114)
+        index = Int(bytes.integer(UInt16.self, at: 116))
+        runPages = Int(bytes.integer(UInt16.self, at: 118))
+        samples = Int(bytes.integer(UInt32.self, at: 120))
+        runSamples = Int(bytes.integer(UInt32.self, at: 124))
+        guard used <= PageHeader.bodySize, first <= end, end < 1 << 62, sequence < 1 << 62 else { return nil }
+    }
+
+    /// Whether the header's own checksum fits.
+    static func isSound(_ bytes: [UInt8]) -> Bool {
+        bytes.count >= size && bytes.integer(UInt32.self, at: 0) == magic
+            && bytes.integer(UInt32.self, at: 8) == Checksum.crc32c(bytes, 12..<size)
+    }
+
+    /// Whether the body's checksum fits; the header must be sound.
+    static func isBodySound(_ bytes: [UInt8]) -> Bool {
+        bytes.count == Layout.pageSize
+            && bytes.integer(UInt32.self, at: 12) == Checksum.crc32c(bytes, size..<Layout.pageSize)
+    }
+
+    /// The store's identity and division, from any sound page of it.
+    static func store(_ bytes: [UInt8]) -> (identity: [UInt8], layout: Layout)? {
+        guard isSound(bytes),
+            let layout = Layout(
+                pages: Int(bytes.integer(UInt32.self, at: 44)), seriesLimit: Int(bytes.integer(UInt32.self, at: 56)),
+                catalogPages: Int(bytes.integer(UInt32.self, at: 52)),
+                journalPages: Int(bytes.integer(UInt32.self, at: 48)))
+        else { return nil }
+        return (Array(bytes[16..<32]), layout)
+    }
+
+    /// Fills in the header and both checksums of a page whose body stands.
+    func write(to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout) {
+        bytes.put(PageHeader.magic, at: 0)
+        bytes[4] = PageHeader.format
+        bytes[5] = kind.rawValue
+        bytes.put(UInt16(truncatingIfNeeded: used), at: 6)
+        for index in 0..<16 { bytes[16 + index] = identity[index] }
+        bytes.put(sequence, at: 32)
+        bytes.put(UInt32(truncatingIfNeeded: page), at: 40)
+        bytes.put(UInt32(truncatingIfNeeded: layout.pages), at: 44)
+        bytes.put(UInt32(truncatingIfNeeded: layout.journalPages), at: 48)
+        bytes.put(UInt32(truncatingIfNeeded: layout.catalogPages), at: 52)
+        bytes.put(UInt32(truncatingIfNeeded: layout.seriesLimit), at: 56)
+        bytes.put(epoch, at: 60)
+        bytes.put(epochFirst, at: 64)
+        bytes.put(first, at: 72)
+        bytes.put(end, at: 80)
+        bytes.put(durable, at: 88)
+        bytes.put(UInt64(bitPattern: firstTime), at: 96)
+        bytes.put(UInt64(bitPattern: lastTime), at: 104)
+        bytes.put(firstSeries, at: 112)
+        bytes.put(lastSeries, at: 114)
+        bytes.put(UInt16(truncatingIfNeeded: index), at: 116)
+        bytes.put(UInt16(truncatingIfNeeded: runPages), at: 118)
+        bytes.put(UInt32(truncatingIfNeeded: samples), at: 120)
+        bytes.put(UInt32(truncatingIfNeeded: runSamples), at: 124)
+        bytes.put(Checksum.crc32c(bytes, PageHeader.size..<Layout.pageSize), at: 12)
+        bytes.put(Checksum.crc32c(bytes, 12..<PageHeader.size), at: 8)
+    }
+}

@@ -1,0 +1,351 @@
+// Questions to the store. A range is half-open: `from` belongs to it, `to` does not.
+
+package import Model
+
+/// How a sweep over a range came to its end.
+private enum Sweep {
+    case done, stopped
+    /// Too much lies out of order; everything before this instant has been delivered.
+    case tooMuch(from: Int64)
+}
+
+extension RingStore {
+    /// So many samples may wait for earlier ones before a range is taken in smaller pieces.
+    private static let mostWaiting = 1 << 20
+
+    /// Calls `body` with the samples of one series in order of time, a late one at its place, those of equal time in
+    /// order of arrival, until it says false.
+    package func scan(_ id: SeriesID, from: Instant, to: Instant, _ body: (Sample) -> Bool) {
+        sweep(id, from, to) { columns, range in
+            for index in range {
+                let sample = Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index))
+                if !body(sample) { return false }
+            }
+            return true
+        }
+    }
+
+    /// The range in buckets of `step` from `from` on, one point for each, also for empty ones; at most 100,000, and
+    /// none where the range or the step is empty.
+    package func points(_ id: SeriesID, from: Instant, to: Instant, step: Duration) -> [Point] {
+        guard step > .zero, from < to, from >= .distantPast, to <= .distantFuture,
+            (to - from).milliseconds / step.milliseconds < 100_000
+        else { return [] }
+        var buckets = Buckets(from: from.milliseconds, to: to.milliseconds, step: step.milliseconds)
+        sweep(id, from, to) { columns, range in
+            for index in range { buckets.add(columns.times[index], columns.tags[index], columns.bits[index]) }
+            return true
+        }
+        return buckets.finish()
+    }
+
+    /// Calls `body` with every sample at or after `from`, run by run as they arrived. Within a run, and it may reach
+    /// back some hours, each series keeps its own order of arrival, and between series the time decides.
+    package func replay(from: Instant, _ body: (SeriesID, Sample) -> Void) {
+        for run in archive.runs where run.lastTime >= from.milliseconds { replay(run, from: from.milliseconds, body) }
+        for record in head.records
+        where record.tag != .lost && record.time >= from.milliseconds && catalog.info(record.series) != nil {
+            body(
+                SeriesID(raw: UInt32(record.series)),
+                Sample(time: Instant(milliseconds: record.time), value: head.value(record)))
+        }
+    }
+
+    private func replay(_ run: Run, from: Int64, _ body: (SeriesID, Sample) -> Void) {
+        struct Item {
+            var key: Int64
+            var index: UInt32
+        }
+        var columns = borrowColumns()
+        defer { self.columns = columns }
+        var series: [UInt16] = []
+        for sequence in run.sequence..<run.endSequence {
+            guard archive.entry(sequence) != nil else { continue }
+            readChunks(sequence, of: nil, into: &columns) { number, count in
+                series.append(contentsOf: repeatElement(number, count: count))
+            }
+        }
+        var items: [Item] = []
+        items.reserveCapacity(series.count)
+        var latest = Int64.min
+        for index in series.indices {
+            // A late sample stays behind those of its series that came before it.
+            if index == 0 || series[index] != series[index - 1] { latest = .min }
+            latest = max(latest, columns.times[index])
+            items.append(Item(key: latest, index: UInt32(index)))
+        }
+        items.sort { ($0.key, $0.index) < ($1.key, $1.index) }
+        for item in items {
+            let index = Int(item.index)
+            guard columns.times[index] >= from, catalog.info(series[index]) != nil else { continue }
+            body(
+                SeriesID(raw: UInt32(series[index])),
+                Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index)))
+        }
+    }
+
+    /// Finds each series' last sample in the newest pages, 256 at most, so that what is sent again after a restart is
+    /// recognised.
+    func recallTails() {
+        var columns = borrowColumns()
+        defer { self.columns = columns }
+        var pages = 0
+        for run in archive.runs.reversed() {
+            var last: [UInt16: Int] = [:]
+            var total = 0
+            columns.removeAll()
+            for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
+                pages += 1
+                readChunks(sequence, of: nil, into: &columns) { series, count in
+                    total += count
+                    last[series] = total - 1
+                }
+            }
+            for (series, index) in last where Int(series) < tails.count && tails[Int(series)].tag == .lost {
+                tails[Int(series)].time = columns.times[index]
+                tails[Int(series)].tag = columns.tags[index]
+                tails[Int(series)].bits = columns.tags[index] == .text ? 0 : columns.bits[index]
+                if columns.tags[index] == .text { lastTexts[series] = columns.texts[Int(columns.bits[index])] }
+            }
+            if pages >= 256 || !tails.contains(where: { $0.isKnown && $0.tag == .lost }) { return }
+        }
+    }
+
+    // MARK: - Sweeping
+
+    /// Calls `visit` with stretches of samples in order of time until it says false.
+    private func sweep(_ id: SeriesID, _ from: Instant, _ to: Instant, _ visit: (Columns, Range<Int>) -> Bool) {
+        guard from < to, Int(id.raw) < tails.count, tails[Int(id.raw)].isKnown else { return }
+        var pieces = [(from: from.milliseconds, to: to.milliseconds)]
+        while let piece = pieces.popLast() {
+            switch sweep(UInt16(id.raw), piece.from, piece.to, visit) {
+            case .done: break
+            case .stopped: return
+            case .tooMuch(let reached):
+                let middle = reached / 2 + piece.to / 2
+                pieces.append((middle, piece.to))
+                pieces.append((reached, middle))
+            }
+        }
+    }
+
+    private func sweep(_ series: UInt16, _ from: Int64, _ to: Int64, _ visit: (Columns, Range<Int>) -> Bool) -> Sweep {
+        let fresh = recent(series, from, to)
+        let pages = pages(of: series, from, to)
+        // After a page, what is earlier than everything still to come can go.
+        var horizons = [Int64](repeating: fresh.times.min() ?? .max, count: pages.count + 1)
+        for index in pages.indices.reversed() {
+            horizons[index] = min(horizons[index + 1], archive.entry(pages[index])?.firstTime ?? .max)
+        }
+        var columns = borrowColumns()
+        defer { self.columns = columns }
+        for (index, sequence) in pages.enumerated() {
+            let before = columns.count
+            readChunks(sequence, of: series, into: &columns) { _, _ in }
+            columns.keep(from, to, since: before)
+            if index + 1 < pages.count || fresh.count > 0 {
+                let horizon = horizons[index + 1]
+                columns.sortByTime()
+                let ready = columns.firstIndex(notBefore: horizon)
+                if ready > 0, !visit(columns, 0..<ready) { return .stopped }
+                columns.dropFirst(ready)
+                if columns.count > RingStore.mostWaiting, horizon > from, to / 2 - horizon / 2 > 1 {
+                    return .tooMuch(from: horizon)
+                }
+                if columns.count > RingStore.mostWaiting, horizon <= from, to / 2 - from / 2 > 1 {
+                    return .tooMuch(from: from)
+                }
+            }
+        }
+        for index in fresh.times.indices { columns.append(fresh, index) }
+        columns.sortByTime()
+        guard columns.count == 0 || visit(columns, 0..<columns.count) else { return .stopped }
+        return .done
+    }
+
+    /// Storage that is used again; `body` may ask the store something else meanwhile.
+    private func borrowColumns() -> Columns {
+        var columns = self.columns
+        self.columns = Columns()
+        columns.removeAll()
+        return columns
+    }
+
+    /// What the head has of the range, in order of arrival.
+    private func recent(_ series: UInt16, _ from: Int64, _ to: Int64) -> Columns {
+        var found: [Record] = []
+        head.backwards(series) { record in
+            if record.time >= from, record.time < to, record.tag != .lost { found.append(record) }
+        }
+        var columns = Columns()
+        for record in found.reversed() {
+            columns.times.append(record.time)
+            columns.tags.append(record.tag)
+            if record.tag == .text {
+                columns.bits.append(UInt64(columns.texts.count))
+                columns.texts.append(head.texts[Int(record.bits)])
+            } else {
+                columns.bits.append(record.bits)
+            }
+        }
+        return columns
+    }
+
+    /// The pages of the archive that may hold samples of the series in the range, oldest run first.
+    private func pages(of series: UInt16, _ from: Int64, _ to: Int64) -> [UInt64] {
+        var found: [UInt64] = []
+        for run in archive.runs where run.firstTime < to && run.lastTime >= from {
+            for sequence in run.sequence..<run.endSequence {
+                guard let entry = archive.entry(sequence) else { continue }
+                if entry.firstSeries > series { break }
+                if entry.lastSeries >= series, entry.firstTime < to, entry.lastTime >= from { found.append(sequence) }
+            }
+        }
+        return found
+    }
+
+    /// Reads a page of the archive and gives its header; nil, and counted, where it is damaged.
+    private func load(_ sequence: UInt64, into page: inout [UInt8]) -> PageHeader? {
+        let number = layout.archivePage(sequence)
+        let isRead = (try? region.read(at: number * Layout.pageSize, into: &page)) != nil
+        guard isRead, let header = PageHeader(page, page: number, identity: identity), header.sequence == sequence,
+            header.kind == .archive, PageHeader.isBodySound(page)
+        else {
+            unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0
+            return nil
+        }
+        if !unreadable.isEmpty { unreadable[sequence] = nil }
+        return header
+    }
+
+    /// Appends the samples of a page to `columns`: those of one series or all. `found` hears of each chunk.
+    private func readChunks(
+        _ sequence: UInt64, of series: UInt16?, into columns: inout Columns, _ found: (UInt16, Int) -> Void
+    ) {
+        var page: [UInt8] = []
+        swap(&page, &self.page)
+        defer { swap(&page, &self.page) }
+        guard let header = load(sequence, into: &page) else { return }
+        let bytes = page.span
+        var reader = ChunkReader(bytes, used: header.used)
+        while let chunk = reader.next(bytes) {
+            if let series {
+                if chunk.series < series { continue }
+                if chunk.series > series { return }
+            }
+            let before = columns.count
+            if reader.decode(chunk, bytes, into: &columns) { found(chunk.series, columns.count - before) }
+        }
+    }
+
+    // MARK: - Verifying
+
+    /// Reads every page that should hold something.
+    package func verify() -> VerifyReport {
+        var report = VerifyReport()
+        for number in 0..<2 where !isSound(number, .superblock, &report) && superblocksToMend.isEmpty {
+            superblocksToMend.append(number)
+        }
+        for sequence in journal.floor..<journal.next where journal.ends[journal.place(sequence)] > head.first {
+            _ = isSound(layout.journalPage(sequence), .journal, &report)
+        }
+        for run in archive.runs {
+            for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
+                verifyArchivePage(sequence, &report)
+            }
+        }
+        report.samples += head.records.count { $0.tag != .lost }
+        return report
+    }
+
+    private func isSound(_ number: Int, _ kind: PageHeader.Kind, _ report: inout VerifyReport) -> Bool {
+        report.pages += 1
+        do {
+            try region.read(at: number * Layout.pageSize, into: &page)
+        } catch {
+            report.damaged.append((number, "cannot be read: \(error)"))
+            return false
+        }
+        guard let header = PageHeader(page, page: number, identity: identity), header.kind == kind,
+            PageHeader.isBodySound(page)
+        else {
+            report.damaged.append((number, "its checksum, place or kind is wrong"))
+            return false
+        }
+        return true
+    }
+
+    private func verifyArchivePage(_ sequence: UInt64, _ report: inout VerifyReport) {
+        report.pages += 1
+        var columns = borrowColumns()
+        defer { self.columns = columns }
+        guard load(sequence, into: &page) != nil else {
+            return report.damaged.append((layout.archivePage(sequence), "its checksum, place or sequence is wrong"))
+        }
+        readChunks(sequence, of: nil, into: &columns) { _, _ in }
+        report.samples += columns.count
+        if columns.count != archive.entry(sequence).map({ Int($0.samples) }) {
+            report.damaged.append((layout.archivePage(sequence), "not all samples can be decoded"))
+        }
+    }
+}
+
+extension Columns {
+    mutating func append(_ other: Columns, _ index: Int) {
+        times.append(other.times[index])
+        tags.append(other.tags[index])
+        if other.tags[index] == .text {
+            bits.append(UInt64(texts.count))
+            texts.append(other.texts[Int(other.bits[index])])
+        } else {
+            bits.append(other.bits[index])
+        }
+    }
+
+    /// Forgets what is outside of the range, from an index on.
+    mutating func keep(_ from: Int64, _ to: Int64, since start: Int) {
+        var kept = start
+        for index in start..<count where times[index] >= from && times[index] < to {
+            if kept != index {
+                times[kept] = times[index]
+                bits[kept] = bits[index]
+                tags[kept] = tags[index]
+            }
+            kept += 1
+        }
+        cut(to: kept)
+    }
+
+    /// Keeps the order of equal times.
+    mutating func sortByTime() {
+        var isSorted = true
+        for index in times.indices.dropFirst() where times[index] < times[index - 1] {
+            isSorted = false
+            break
+        }
+        guard !isSorted else { return }
+        let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
+        times = order.map { times[$0] }
+        bits = order.map { bits[$0] }
+        tags = order.map { tags[$0] }
+    }
+
+    /// In sorted columns.
+    func firstIndex(notBefore time: Int64) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if times[middle] < time { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    mutating func dropFirst(_ number: Int) {
+        guard number > 0 else { return }
+        if number == count { return removeAll() }
+        times.removeFirst(number)
+        bits.removeFirst(number)
+        tags.removeFirst(number)
+    }
+}

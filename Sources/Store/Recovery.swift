@@ -1,0 +1,383 @@
+// What opening a store finds. Nothing is written.
+//
+// 1. Superblocks give identity and layout; without them, the pages themselves.
+// 2. The newest sound slot of each catalog page names the series.
+// 3. Runs of the archive are taken from the newest back. A run whose ordinals a newer one holds, or a newer epoch has
+//    voided, is left out. A damaged run is left out where the journal still has what was durable of it; otherwise the
+//    rest of it is used, and the missing samples are counted.
+// 4. The journal gives what came after the last run, in order of ordinals, up to the first gap. A gap below what was
+//    once durable is a loss and not the end.
+
+import Model
+
+/// The state of a store as its region shows it.
+struct Recovered {
+    let layout: Layout
+    let identity: [UInt8]
+    var catalog: Catalog
+    var archive: ArchiveIndex
+    var journal: JournalRing
+    var head = Head(first: 0)
+    var durable: UInt64 = 0
+    var epoch: UInt32 = 1
+    var report = RecoveryReport()
+    var badSuperblocks: [Int] = []
+    var isNew = false
+
+    private var journalHeaders: [PageHeader] = []
+    /// By place in the archive: the first sequence of the run that the page belongs to.
+    private var runOf: [UInt64] = []
+    private var candidates: [UInt64: PageHeader] = [:]
+    /// First ordinals by epoch, in order of epochs.
+    private var epochs: [UInt32: UInt64] = [:]
+    private var unreadable = 0
+
+    /// An empty store.
+    init(layout: Layout, identity: [UInt8]) {
+        self.layout = layout
+        self.identity = identity
+        catalog = Catalog(layout)
+        archive = ArchiveIndex(pages: layout.archivePages)
+        journal = JournalRing(pages: layout.journalPages)
+        isNew = true
+    }
+
+    init(_ region: any Region) throws(StoreError) {
+        let found = try Recovered.locate(region)
+        self.init(layout: found.layout, identity: found.identity)
+        isNew = false
+        badSuperblocks = found.bad
+        report.rebuiltSuperblocks = found.bad.count == 2
+        if found.bad.count == 1 {
+            report.notes.append("superblock \(found.bad[0]) was unreadable, the other one is used")
+        }
+        if region.size < layout.pages * Layout.pageSize {
+            report.notes.append(
+                "the store was made with \(layout.pages * Layout.pageSize) bytes and has \(region.size) now")
+        }
+        loadCatalog(region)
+        loadJournal(region)
+        loadArchive(region)
+        chooseRuns(region)
+        replayJournal(region)
+        settleJournal()
+        candidates = [:]
+        runOf = []
+        if unreadable > 0 { report.notes.append("\(unreadable) pages could not be read") }
+    }
+
+    /// The whole page, nil where the system refuses.
+    private mutating func read(_ region: any Region, page: Int, count: Int = Layout.pageSize) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        do {
+            try region.read(at: page * Layout.pageSize, into: &bytes)
+            return bytes
+        } catch {
+            unreadable += 1
+            return nil
+        }
+    }
+
+    private mutating func note(_ header: PageHeader) {
+        epochs[header.epoch] = min(epochs[header.epoch] ?? .max, header.epochFirst)
+        epoch = max(epoch, header.epoch &+ 1)
+        durable = max(durable, header.durable)
+    }
+
+    /// Ordinals at or above were given again in a later epoch.
+    private func clip(_ epoch: UInt32) -> UInt64 {
+        epochs.reduce(UInt64.max) { $1.key > epoch ? min($0, $1.value) : $0 }
+    }
+
+    // MARK: - Superblocks
+
+    private static func locate(
+        _ region: any Region
+    ) throws(StoreError)
+        -> (identity: [UInt8], layout: Layout, bad: [Int])
+    {
+        var good: (identity: [UInt8], layout: Layout)?
+        var bad: [Int] = []
+        var newer = 0
+        for page in 0..<2 {
+            var bytes = [UInt8](repeating: 0, count: PageHeader.size)
+            let isRead = (try? region.read(at: page * Layout.pageSize, into: &bytes)) != nil
+            let isMarked = isRead && bytes.integer(UInt32.self, at: 0) == PageHeader.magic
+            if isMarked, bytes[4] > PageHeader.format { newer += PageHeader.isSound(bytes) ? 2 : 1 }
+            if isMarked, bytes[4] == PageHeader.format, bytes[5] == PageHeader.Kind.superblock.rawValue,
+                Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes)
+            {
+                good = good ?? store
+            } else {
+                bad.append(page)
+            }
+        }
+        if let good { return (good.identity, good.layout, bad) }
+        guard newer < 2 else {
+            throw StoreError(
+                .newerFormat,
+                "this store was written by a newer version of fabgate, in a format that this version does not know; "
+                    + "install the newer version again, or point store.path at another directory. Nothing was changed")
+        }
+        guard let store = survey(region) else {
+            throw StoreError(.notAStore, "there is no store here: neither a superblock nor any page of one")
+        }
+        return (store.identity, store.layout, bad)
+    }
+
+    /// What most sound pages say.
+    private static func survey(_ region: any Region) -> (identity: [UInt8], layout: Layout)? {
+        var votes: [[UInt8]: (count: Int, layout: Layout)] = [:]
+        var bytes = [UInt8](repeating: 0, count: PageHeader.size)
+        for page in 0..<max(0, region.size / Layout.pageSize) {
+            guard (try? region.read(at: page * Layout.pageSize, into: &bytes)) != nil, bytes[4] == PageHeader.format,
+                Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes)
+            else { continue }
+            votes[store.identity, default: (0, store.layout)].count += 1
+        }
+        return votes.max { $0.value.count < $1.value.count }.map { ($0.key, $0.value.layout) }
+    }
+
+    static func hasStore(_ region: any Region) -> Bool {
+        do throws(StoreError) {
+            _ = try locate(region)
+            return true
+        } catch {
+            return error.kind == .newerFormat
+        }
+    }
+
+    // MARK: - Loading
+
+    private mutating func loadCatalog(_ region: any Region) {
+        for logical in 0..<layout.catalogPageCount {
+            var best: (slot: Int, header: PageHeader, bytes: [UInt8])?
+            var copies = 0
+            for slot in 0..<Layout.catalogSlots {
+                let page = layout.catalogPage(logical, slot: slot)
+                guard let bytes = read(region, page: page),
+                    let header = PageHeader(bytes, page: page, identity: identity), header.kind == .catalog,
+                    PageHeader.isBodySound(bytes)
+                else { continue }
+                note(header)
+                if let known = best, known.header.sequence >= header.sequence {
+                    if bytes[PageHeader.size...] == known.bytes[PageHeader.size...] { copies += 1 }
+                    continue
+                }
+                copies =
+                    best.map { $0.bytes[PageHeader.size...] == bytes[PageHeader.size...] } ?? false ? copies + 1 : 1
+                best = (slot, header, bytes)
+            }
+            if let best { catalog.load(logical, slot: best.slot, best.header, best.bytes, copies: copies) }
+        }
+    }
+
+    private mutating func loadJournal(_ region: any Region) {
+        for index in 0..<layout.journalPages {
+            let page = layout.journalStart + index
+            guard let bytes = read(region, page: page),
+                let header = PageHeader(bytes, page: page, identity: identity), header.kind == .journal,
+                header.sequence > 0, layout.journalPage(header.sequence) == page, PageHeader.isBodySound(bytes)
+            else { continue }
+            note(header)
+            journalHeaders.append(header)
+            journal.next = max(journal.next, header.sequence + 1)
+        }
+        // What an older lap left is where a newer page should be.
+        let lap = UInt64(layout.journalPages)
+        journalHeaders.removeAll { [next = journal.next] in $0.sequence + lap < next }
+        journalHeaders.sort { ($0.first, $0.sequence) < ($1.first, $1.sequence) }
+    }
+
+    /// Reads headers only: with a page of 4 KiB each, the rest would be everything.
+    private mutating func loadArchive(_ region: any Region) {
+        runOf = [UInt64](repeating: 0, count: layout.archivePages)
+        for index in 0..<layout.archivePages {
+            let page = layout.archiveStart + index
+            guard let bytes = read(region, page: page, count: PageHeader.size),
+                let header = PageHeader(bytes, page: page, identity: identity), header.kind == .archive,
+                layout.archivePage(header.sequence) == page, header.sequence > UInt64(header.index),
+                header.index < header.runPages
+            else { continue }
+            note(header)
+            archive.insert(PageEntry(header))
+            archive.next = max(archive.next, header.sequence + 1)
+            runOf[archive.place(header.sequence)] = header.sequence - UInt64(header.index)
+            candidates[header.sequence - UInt64(header.index)] = header
+        }
+    }
+
+    // MARK: - Runs
+
+    private mutating func chooseRuns(_ region: any Region) {
+        let torn = tornPages()
+        let oldestJournal = journalHeaders.first?.first ?? .max
+        var chosen: [Run] = []
+        var above: (first: UInt64, time: Int64)?
+        for sequence in candidates.keys.sorted(by: >) {
+            guard let header = candidates[sequence] else { continue }
+            var run = Run(
+                sequence: sequence, pages: header.runPages, first: header.first, end: header.end,
+                samples: header.runSamples)
+            guard run.end <= clip(header.epoch), run.end <= above?.first ?? .max else {
+                leaveOut(run)
+                continue
+            }
+            if run.end > durable || oldestJournal <= run.first { checkBodies(of: run, region) }
+            let (found, missing, overwritten) = takeStock(of: &run, torn: torn)
+            if missing > 0, above == nil, isJournaled(run.first, min(run.end, durable)) {
+                report.unfinishedPages += run.pages - missing - overwritten
+                leaveOut(run)
+                continue
+            }
+            if missing > 0 {
+                let gone = run.samples - found
+                lose(max(1, gone * missing / (missing + overwritten)), run.firstTime, run.lastTime)
+            }
+            if let above, above.first > run.end { lose(Int(clamping: above.first - run.end), run.lastTime, above.time) }
+            above = (run.first, run.firstTime)
+            report.archived += found
+            chosen.append(run)
+        }
+        if let above, above.first > 0, archive.next + torn <= UInt64(layout.archivePages) {
+            lose(Int(clamping: above.first), nil, above.time)
+        }
+        for run in chosen.reversed() { archive.append(run) }
+        reserveNumbers()
+    }
+
+    /// Pages after the newest that an interrupted run may have begun to write over.
+    private func tornPages() -> UInt64 {
+        var torn: UInt64 = 0
+        while torn < UInt64(layout.archivePages), archive.entries[archive.place(archive.next + torn)].sequence == 0 {
+            torn += 1
+        }
+        return torn
+    }
+
+    private mutating func leaveOut(_ run: Run) {
+        for sequence in run.sequence..<run.endSequence where runOf[archive.place(sequence)] == run.sequence {
+            if archive.entry(sequence) != nil { _ = archive.clear(sequence) }
+        }
+    }
+
+    private mutating func checkBodies(of run: Run, _ region: any Region) {
+        for sequence in run.sequence..<run.endSequence where runOf[archive.place(sequence)] == run.sequence {
+            guard archive.entry(sequence) != nil else { continue }
+            if let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes) { continue }
+            _ = archive.clear(sequence)
+        }
+    }
+
+    /// Samples that are there, pages that should be, pages that newer ones have replaced.
+    private func takeStock(of run: inout Run, torn: UInt64) -> (found: Int, missing: Int, overwritten: Int) {
+        var found = 0
+        var missing = 0
+        var overwritten = 0
+        for sequence in run.sequence..<run.endSequence {
+            if let entry = archive.entry(sequence), runOf[archive.place(sequence)] == run.sequence {
+                found += Int(entry.samples)
+                run.widen(entry)
+            } else if sequence + UInt64(layout.archivePages) < archive.next + torn {
+                overwritten += 1
+            } else {
+                missing += 1
+            }
+        }
+        return (found, missing, overwritten)
+    }
+
+    /// Whether the journal has all ordinals of `from ..< to`.
+    private func isJournaled(_ from: UInt64, _ to: UInt64) -> Bool {
+        var reached = from
+        for header in journalHeaders where header.first <= reached {
+            reached = max(reached, min(header.end, clip(header.epoch)))
+        }
+        return reached >= to
+    }
+
+    private mutating func reserveNumbers() {
+        var highest = -1
+        for entry in archive.entries where entry.sequence != 0 { highest = max(highest, Int(entry.lastSeries)) }
+        report.unnamedSeries = max(0, highest + 1 - catalog.infos.count)
+        catalog.reserve(below: highest + 1)
+    }
+
+    private mutating func lose(_ samples: Int, _ from: Int64?, _ to: Int64?) {
+        func instant(_ time: Int64?) -> Instant? {
+            time.flatMap { $0 == .max || $0 == .min ? nil : Instant(milliseconds: $0) }
+        }
+        report.losses.append(Loss(samples: samples, from: instant(from), to: instant(to)))
+    }
+
+    // MARK: - Journal
+
+    private mutating func replayJournal(_ region: any Region) {
+        var start = archive.runs.last?.end
+        if start == nil {
+            // Without an archive the journal must begin at the first sample; what begins later was never durable.
+            start = min(journalHeaders.first?.first ?? durable, durable)
+            if let start, start > 0 { lose(Int(clamping: start), nil, journalHeaders.first?.firstTime) }
+        }
+        head = Head(first: start ?? 0)
+        var time = archive.runs.last?.lastTime
+        for header in journalHeaders {
+            let end = min(header.end, clip(header.epoch))
+            guard end > head.end else { continue }
+            if header.first > head.end {
+                guard header.first <= durable, header.first - head.end < 1 << 20 else { break }
+                lose(Int(header.first - head.end), time, header.firstTime)
+                while head.end < header.first { head.appendLost() }
+            }
+            guard take(header, end: end, region) else { break }
+            time = header.lastTime
+        }
+        report.journaled = head.records.count { $0.tag != .lost }
+        report.unfinishedPages += journalHeaders.count {
+            $0.first >= head.end && $0.end <= clip($0.epoch) && $0.end > 0
+        }
+        if head.end < durable, durable - head.end < 1 << 20 {
+            lose(Int(durable - head.end), time, nil)
+            while head.end < durable { head.appendLost() }
+        }
+    }
+
+    /// False where the journal ends in this page.
+    private mutating func take(_ header: PageHeader, end: UInt64, _ region: any Region) -> Bool {
+        guard let bytes = read(region, page: layout.journalPage(header.sequence)) else { return false }
+        var goesOn = true
+        var head = self.head
+        var highest = -1
+        self.head = Head(first: 0)
+        let isSound = JournalPage.decode(bytes, header) { [catalog, durable] ordinal, series, time, value in
+            guard goesOn, ordinal == head.end, ordinal < end else { return }
+            guard catalog.info(series) != nil else {
+                // Its name was never durable, so neither was the sample; or the catalog is damaged.
+                highest = max(highest, Int(series))
+                if ordinal < durable { head.appendLost() } else { goesOn = false }
+                return
+            }
+            switch value {
+            case .number(let number): head.append(series, time: time, tag: .number, bits: number.bitPattern)
+            case .unknown: head.append(series, time: time, tag: .unknown, bits: 0)
+            case .text(let text): head.append(series, time: time, tag: .text, bits: head.intern(text))
+            }
+        }
+        self.head = head
+        if highest >= catalog.infos.count {
+            report.unnamedSeries += highest + 1 - catalog.infos.count
+            if highest < Layout.highestSeries { catalog.reserve(below: highest + 1) }
+        }
+        return isSound && goesOn
+    }
+
+    private mutating func settleJournal() {
+        journal.floor = journal.next
+        for header in journalHeaders {
+            journal.ends[journal.place(header.sequence)] = header.end
+            if header.end > head.first { journal.floor = min(journal.floor, header.sequence) }
+        }
+        journal.sealed = journal.floor
+        durable = min(durable, head.end)
+    }
+}

@@ -1,0 +1,274 @@
+package import Model
+
+/// The gateway's memory of samples: one region of fixed size that loses nothing durable when power goes at any instant.
+///
+/// `append` keeps a sample in memory; `commit` writes what is new into a fresh or still open page of the journal ring;
+/// a sync, run by the owner on another thread between `beginSync` and `finishedSync`, makes it durable. When enough has
+/// come together it is sorted by series and written as one run of compressed pages to the archive ring; once that is
+/// durable, its journal pages may be used again. `PageHeader`, `JournalPage`, `Chunk` and `Catalog` draw the format.
+///
+/// Rules that make a power cut harmless:
+/// 1. A page that a sync may have covered is never written again before its ring wraps, and the journal does not wrap
+///    over samples that are not durable in the archive.
+/// 2. Every sample has an ordinal, and every page says which it holds. So recovery takes each sample once, counts
+///    exactly what is missing, and mends a damaged run from the journal while that still has it.
+/// 3. What was never durable survives as a prefix in order of arrival, or not at all; epochs void the rest.
+/// 4. Opening writes nothing. A crash during recovery changes nothing.
+///
+/// Memory: 32 bytes a page of the archive, 24 bytes (texts up to about 200) a sample of at most two runs of 131,072
+/// samples or a quarter of the ring, one run's compressed pages while they are written, and about 300 bytes a series.
+/// With 512 MiB and 2000 series that is at most 4 + 6 + 3 + 1 MiB. Queries add at most some 50 MiB for a long scan over
+/// samples that are badly out of order, and one page otherwise.
+///
+/// Not safe to be used from two threads: it belongs to the loop.
+package final class RingStore {
+    let region: any Region
+    let layout: Layout
+    let identity: [UInt8]
+    /// What opening it found; empty for a new store.
+    package let recovery: RecoveryReport
+
+    var catalog: Catalog
+    var head: Head
+    var journal: JournalRing
+    var archive: ArchiveIndex
+    /// Ordinals below are in the journal.
+    var cursor: UInt64
+    var durableEnd: UInt64
+    let epoch: UInt32
+    let epochFirst: UInt64
+    /// The run that is written and not durable yet; its samples still stand in the head.
+    var pending: PendingRun?
+    /// What was found on opening has been synced: it may come from a killed process and be in the system's cache alone.
+    var isSettled: Bool
+    var superblocksToMend: [Int]
+
+    var lastToken: UInt64 = 0
+    var settledToken: UInt64 = 0
+    var counters = StoreStatistics()
+    var unreadable: [UInt64: Int] = [:]
+    var tails: [Tail] = []
+    var lastTexts: [UInt16: String] = [:]
+    var page = [UInt8](repeating: 0, count: Layout.pageSize)
+    var columns = Columns()
+
+    /// Samples before may be written over without further ado: they are rolled up. Pages with newer ones are counted as
+    /// `overwrittenUnrolled` when the ring writes over them.
+    package var mayOverwriteBefore: Instant = .distantFuture
+
+    /// A series' last sample, to recognise it when it comes again.
+    struct Tail {
+        var time: Int64 = 0
+        var bits: UInt64 = 0
+        var tag: ValueTag = .lost
+        var isKnown = false
+    }
+
+    struct PendingRun {
+        let run: Run
+        let entries: [PageEntry]
+        let weight: Int
+    }
+
+    // MARK: - Life
+
+    /// Makes an empty store of a region whose bytes have all been written once, as zeros: a file without holes, so that
+    /// later writes need no new blocks. What an older store left there does not matter. Syncs.
+    /// - Parameter identity: 16 bytes that no other store has.
+    package static func create(
+        in region: any Region, plan: StorePlan, identity: [UInt8]
+    ) throws(StoreError)
+        -> RingStore
+    {
+        guard identity.count == 16 else {
+            throw StoreError(.plan, "a store's identity has 16 bytes, not \(identity.count)")
+        }
+        let layout = try Layout(size: region.size, plan: plan)
+        let store = RingStore(region, Recovered(layout: layout, identity: identity))
+        do {
+            for page in 0..<2 { try region.write(store.superblock(page), at: page * Layout.pageSize) }
+            try region.sync()
+        } catch {
+            throw StoreError(.io, "cannot write a new store: \(error)")
+        }
+        return store
+    }
+
+    /// Opens what `create` made, after whatever happened to it. Only a region that holds no store, or one of a newer
+    /// format, is refused; damage is not.
+    package convenience init(opening region: any Region) throws(StoreError) {
+        self.init(region, try Recovered(region))
+        recallTails()
+        do { try region.sync() } catch { return }
+        isSettled = true
+        durableEnd = cursor
+    }
+
+    /// Whether a store, sound or damaged, is in this region.
+    package static func isStore(_ region: any Region) -> Bool { Recovered.hasStore(region) }
+
+    private init(_ region: any Region, _ found: Recovered) {
+        self.region = region
+        layout = found.layout
+        identity = found.identity
+        recovery = found.report
+        catalog = found.catalog
+        head = found.head
+        journal = found.journal
+        archive = found.archive
+        cursor = found.head.end
+        durableEnd = found.durable
+        epoch = found.epoch
+        epochFirst = found.head.end
+        superblocksToMend = found.badSuperblocks
+        isSettled = found.isNew
+        counters.lost = found.report.lost
+        for info in catalog.infos { tails.append(Tail(isKnown: info != nil)) }
+        for record in head.records where record.tag != .lost {
+            tails[Int(record.series)].time = record.time
+            tails[Int(record.series)].bits = record.tag == .text ? 0 : record.bits
+            tails[Int(record.series)].tag = record.tag
+            if record.tag == .text { lastTexts[record.series] = head.texts[Int(record.bits)] }
+        }
+    }
+
+    func superblock(_ page: Int) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: Layout.pageSize)
+        PageHeader(.superblock).write(to: &bytes, page: page, identity: identity, layout: layout)
+        return bytes
+    }
+
+    // MARK: - Series
+
+    /// The number of a series, a new one where it is not known yet; nil where the limit of series is reached. A new
+    /// one is written with the next commit. A channel that changed its unit or kind becomes a new series.
+    package func series(_ key: SeriesKey, unit: Unit?, kind: Kind) throws(StoreError) -> SeriesID? {
+        if let number = catalog.number(key), let info = catalog.info(number), info.unit == unit, info.kind == kind {
+            return info.id
+        }
+        guard key.device.utf8.count <= Catalog.longestDevice, key.channel.utf8.count <= Catalog.longestChannel else {
+            throw StoreError(
+                .plan,
+                "the series \(key.device.prefix(40)) \(key.channel.prefix(40)) cannot be stored: a device's name may "
+                    + "have \(Catalog.longestDevice) bytes and a channel's \(Catalog.longestChannel); shorten it")
+        }
+        guard let number = catalog.add(key, unit: unit, kind: kind) else { return nil }
+        while tails.count <= Int(number) { tails.append(Tail()) }
+        tails[Int(number)].isKnown = true
+        return SeriesID(raw: UInt32(number))
+    }
+
+    /// Every series, in the order in which they came.
+    package var allSeries: [SeriesInfo] { catalog.infos.compactMap { $0 } }
+
+    /// The series that has this name now.
+    package func find(_ key: SeriesKey) -> SeriesInfo? { catalog.number(key).flatMap { catalog.info($0) } }
+
+    // MARK: - Appending
+
+    /// Takes a sample into memory. The same time and value as the series' last one is dropped and counted, a number
+    /// that `series` did not give is ignored.
+    package func append(_ id: SeriesID, _ time: Instant, _ value: StoredValue) {
+        let index = Int(id.raw)
+        guard index < tails.count, tails[index].isKnown else { return }
+        if head.weight >= 2 * layout.sealWeight, !makeRoomInMemory() {
+            counters.refused += 1
+            return
+        }
+        let series = UInt16(truncatingIfNeeded: index)
+        switch value {
+        case .number(let number): add(series, time.milliseconds, .number, number.bitPattern)
+        case .unknown: add(series, time.milliseconds, .unknown, 0)
+        case .text(let text): add(series, time.milliseconds, text: text)
+        }
+    }
+
+    @inline(__always)
+    private func add(_ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64) {
+        let tail = tails[Int(series)]
+        if tail.time == time, tail.bits == bits, tail.tag == tag {
+            counters.duplicates &+= 1
+            return
+        }
+        tails[Int(series)] = Tail(time: time, bits: bits, tag: tag, isKnown: true)
+        head.append(series, time: time, tag: tag, bits: bits)
+        counters.appended &+= 1
+    }
+
+    private func add(_ series: UInt16, _ time: Int64, text whole: String) {
+        let text = whole.utf8.count <= StoredValue.longestText ? whole : StoredValue.shortened(whole)
+        if text.utf8.count < whole.utf8.count { counters.shortened += 1 }
+        let tail = tails[Int(series)]
+        if tail.time == time, tail.tag == .text, lastTexts[series].map({ $0.utf8.elementsEqual(text.utf8) }) ?? false {
+            counters.duplicates += 1
+            return
+        }
+        tails[Int(series)] = Tail(time: time, bits: 0, tag: .text, isKnown: true)
+        lastTexts[series] = text
+        head.append(series, time: time, tag: .text, bits: head.intern(text))
+        counters.appended += 1
+    }
+
+    /// The head holds all that it may, because nobody committed or synced: do it here, or say no.
+    private func makeRoomInMemory() -> Bool {
+        do {
+            try commit()
+            if pending == nil { try seal() }
+            try syncNow()
+        } catch {
+            return false
+        }
+        return head.weight < 2 * layout.sealWeight
+    }
+
+    // MARK: - Numbers
+
+    /// The first and last moment of all samples.
+    package var oldest: Instant? { span.map { Instant(milliseconds: $0.0) } }
+    package var newest: Instant? { span.map { Instant(milliseconds: $0.1) } }
+
+    private var span: (Int64, Int64)? {
+        var first = Int64.max
+        var last = Int64.min
+        for run in archive.runs {
+            first = min(first, run.firstTime)
+            last = max(last, run.lastTime)
+        }
+        for record in head.records where record.tag != .lost {
+            first = min(first, record.time)
+            last = max(last, record.time)
+        }
+        return first <= last ? (first, last) : nil
+    }
+
+    package var statistics: StoreStatistics {
+        var numbers = counters
+        numbers.pages = layout.archivePages
+        numbers.usedPages = archive.usedPages
+        numbers.bytes = layout.pages * Layout.pageSize
+        numbers.samples = archive.samples + head.records.count { $0.tag != .lost }
+        numbers.series = catalog.count
+        numbers.seriesLimit = layout.seriesLimit
+        numbers.lost += unreadable.values.reduce(0, +)
+        if let (first, last) = span, archive.usedPages > 0, last > first {
+            let length = Double(last) - Double(first)
+            let full = length * Double(layout.archivePages) / Double(archive.usedPages)
+            numbers.retention = Duration(milliseconds: full < 1e17 ? Int64(full) : Int64(1e17))
+        }
+        return numbers
+    }
+}
+
+extension StoredValue {
+    /// Cut between characters to 96 bytes.
+    static func shortened(_ text: String) -> String {
+        var cut = ""
+        var bytes = 0
+        for scalar in text.unicodeScalars {
+            bytes += UTF8.width(scalar)
+            guard bytes <= longestText else { break }
+            cut.unicodeScalars.append(scalar)
+        }
+        return cut
+    }
+}

@@ -1,0 +1,62 @@
+// Devices report on a grid: every 10 s, give or take a few milliseconds of jitter. Guessing from the last sample alone
+// would see each jitter twice; the predictor follows the grid itself and lets a late sample pass.
+
+/// Says when the next sample is due. Encoder and decoder run it in step, so all of it wraps and nothing traps.
+struct TimePredictor {
+    /// Of the grid, in 1/16 ms.
+    let step: Int64
+    private var next: Int64
+
+    init(step: Int64, first: Int64) {
+        self.step = step
+        next = first &* 16 &+ step
+    }
+
+    @inline(__always)
+    var prediction: Int64 { next >> 4 }
+
+    /// `error` is what the prediction missed `time` by.
+    @inline(__always)
+    mutating func advance(time: Int64, error: Int64) {
+        if error >= -64, error <= 64 {
+            // Jitter: follow slowly.
+            next = next &+ step &+ (error &* 4)
+        } else if error > step >> 5 || error < -(step >> 5) {
+            // Not on the grid at all, or a gap: begin again here.
+            next = time &* 16 &+ step
+        } else {
+            // One late sample.
+            next = next &+ step
+        }
+    }
+
+    /// The grid of these times: the mean of the steps that are near the median of a few of them, in 1/16 ms.
+    static func step(of times: borrowing Span<Int64>) -> Int64 {
+        let steps = times.count - 1
+        guard steps > 0 else { return 0 }
+        var few: InlineArray<15, Int64> = .init(repeating: 0)
+        let picked = min(15, steps)
+        for pick in 0..<picked {
+            let at = pick * steps / picked
+            let value = times[at + 1] &- times[at]
+            var place = pick
+            while place > 0, few[place - 1] > value {
+                few[place] = few[place - 1]
+                place -= 1
+            }
+            few[place] = value
+        }
+        let median = few[picked / 2]
+        guard median >= 0, median < 1 << 40 else { return 0 }
+        var sum: Int64 = 0
+        var count: Int64 = 0
+        for at in 0..<steps {
+            let value = times[at + 1] &- times[at]
+            if value >= median &- 64, value <= median &+ 64 {
+                sum &+= value
+                count &+= 1
+            }
+        }
+        return count > 0 ? sum &* 16 / count : median &* 16
+    }
+}

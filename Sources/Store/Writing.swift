@@ -1,0 +1,280 @@
+// How samples reach the region: commits to the journal, runs to the archive, syncs.
+
+import Model
+
+/// How far the store has come. Tickets of one store are in order.
+package struct Ticket: Comparable, Hashable, Sendable {
+    let end: UInt64
+    package static func < (a: Ticket, b: Ticket) -> Bool { a.end < b.end }
+}
+
+/// A sync that is under way.
+package struct SyncToken: Sendable {
+    let number: UInt64
+    let end: UInt64
+    let run: UInt64?
+}
+
+/// Which pages of the journal are in use.
+struct JournalRing {
+    let pages: Int
+    /// The next page's sequence. Sequences begin at 1.
+    var next: UInt64 = 1
+    /// The oldest page that still holds samples of the head.
+    var floor: UInt64 = 1
+    /// `next` when the last run was written.
+    var sealed: UInt64 = 1
+    /// By place in the ring: the end ordinal of the page there.
+    var ends: [UInt64]
+    /// The page that may still grow.
+    var open: JournalPage?
+
+    init(pages: Int) {
+        self.pages = pages
+        ends = [UInt64](repeating: 0, count: pages)
+    }
+
+    var hasRoom: Bool { next - floor < UInt64(pages) }
+
+    func place(_ sequence: UInt64) -> Int { Int(sequence % UInt64(pages)) }
+
+    /// Pages with nothing at or after `ordinal` may be used again.
+    mutating func release(below ordinal: UInt64) {
+        while floor < next, ends[place(floor)] <= ordinal { floor += 1 }
+    }
+}
+
+extension RingStore {
+    /// How often one batch is tried on a new page before the disk is given up.
+    private static let tries = 3
+
+    /// Writes what is new. When it returns, a killed process loses nothing up to the ticket; once `durable` has reached
+    /// it, neither does a power cut. Does nothing where nothing is new. After an error everything is kept, and the next
+    /// commit tries again.
+    @discardableResult
+    package func commit() throws(StoreError) -> Ticket {
+        guard cursor < head.end || catalog.isDirty else { return Ticket(end: cursor) }
+        if !isSettled { try syncNow() }
+        mendSuperblocks()
+        try writeCatalog()
+        try writeJournal()
+        let unsealed = head.weight - (pending?.weight ?? 0)
+        if unsealed >= layout.sealWeight || journal.next - journal.sealed >= UInt64(journal.pages / 2) {
+            // The samples are safe in the journal. When that has no room left, the error comes out there.
+            do { try seal() } catch {}
+            // A sync that failed on the way took back what it should have covered.
+            if cursor < head.end { try writeJournal() }
+        }
+        return Ticket(end: cursor)
+    }
+
+    /// There is something that a sync would make durable.
+    package var unsynced: Bool { cursor > durableEnd || pending != nil || catalog.isUnsynced || !isSettled }
+
+    /// Up to here a power cut loses nothing.
+    package var durable: Ticket { Ticket(end: durableEnd) }
+
+    /// Call before `region.sync()`, then that on any thread, then `finishedSync` or `failedSync` on this one. Appends
+    /// and commits may go on meanwhile; they belong to the next sync.
+    package func beginSync() -> SyncToken {
+        lastToken += 1
+        journal.open = nil
+        catalog.beginSync()
+        return SyncToken(number: lastToken, end: cursor, run: pending?.run.sequence)
+    }
+
+    /// The sync came back without an error.
+    package func finishedSync(_ token: SyncToken) {
+        guard token.number > settledToken else { return }
+        settledToken = token.number
+        isSettled = true
+        durableEnd = max(durableEnd, token.end)
+        catalog.finishedSync()
+        guard let pending, pending.run.sequence == token.run else { return }
+        publish(pending)
+    }
+
+    /// The sync came back with an error. What it should have made durable is in an unknown state: the next commit
+    /// writes it to other pages, and the same pages are not synced again in the hope that it works this time.
+    package func failedSync(_ token: SyncToken) {
+        guard token.number > settledToken else { return }
+        settledToken = token.number
+        counters.failedSyncs += 1
+        journal.open = nil
+        catalog.failedSync()
+        pending = nil
+        cursor = max(durableEnd, head.first)
+    }
+
+    /// A sync here and now, where there is no way on without one.
+    func syncNow() throws(StoreError) {
+        let token = beginSync()
+        do {
+            try region.sync()
+        } catch {
+            failedSync(token)
+            throw StoreError(.io, "the disk did not confirm what was written; it will be written again: \(error)")
+        }
+        finishedSync(token)
+    }
+
+    // MARK: - Pages
+
+    private func write(_ bytes: [UInt8], page: Int) -> RegionError? {
+        do {
+            try region.write(bytes, at: page * Layout.pageSize)
+            counters.writtenBytes += bytes.count
+            return nil
+        } catch {
+            counters.refusedWrites += 1
+            return error
+        }
+    }
+
+    private var commonHeader: PageHeader {
+        var header = PageHeader(.journal)
+        header.epoch = epoch
+        header.epochFirst = epochFirst
+        header.durable = durableEnd
+        return header
+    }
+
+    private func mendSuperblocks() {
+        superblocksToMend.removeAll { write(superblock($0), page: $0) == nil }
+    }
+
+    private func writeCatalog() throws(StoreError) {
+        for attempt in 1...RingStore.tries {
+            var last: RegionError?
+            for due in catalog.due(layout) {
+                var header = commonHeader
+                header.kind = .catalog
+                header.sequence = due.generation
+                header.used = due.used
+                var bytes = due.body
+                header.write(to: &bytes, page: due.page, identity: identity, layout: layout)
+                if let error = write(bytes, page: due.page) {
+                    catalog.refused(due)
+                    last = error
+                } else {
+                    catalog.written(due)
+                }
+            }
+            guard let last else { return }
+            if attempt == RingStore.tries { throw StoreError(.io, "cannot write the names of the series: \(last)") }
+        }
+    }
+
+    private func writeJournal() throws(StoreError) {
+        while cursor < head.end {
+            let sequence = try journal.open == nil ? nextJournalPage() : 0
+            var page = journal.open ?? JournalPage(first: cursor, sequence: sequence)
+            var ordinal = cursor
+            while ordinal < head.end, page.append(head.records[head.index(ordinal)], texts: head.texts) {
+                ordinal += 1
+            }
+            if ordinal > cursor { try write(&page) }
+            cursor = ordinal
+            journal.open = ordinal < head.end ? nil : page
+        }
+    }
+
+    /// Writes a journal page, and where the disk refuses, the same samples to the next page.
+    private func write(_ page: inout JournalPage) throws(StoreError) {
+        for attempt in 1...RingStore.tries {
+            let number = layout.journalPage(page.header.sequence)
+            let bytes = page.finish(commonHeader, page: number, identity: identity, layout: layout)
+            journal.ends[journal.place(page.header.sequence)] = page.header.end
+            guard let error = write(bytes, page: number) else { return }
+            // What the page held before may be gone with it.
+            journal.open = nil
+            cursor = max(page.header.first, head.first)
+            if attempt == RingStore.tries {
+                throw StoreError(
+                    .io,
+                    "\(page.header.end - page.header.first) samples could not be written to \(attempt) pages "
+                        + "one after the other and stay in memory: \(error)")
+            }
+            page.move(to: try nextJournalPage())
+        }
+    }
+
+    private func nextJournalPage() throws(StoreError) -> UInt64 {
+        // First what is written already becomes durable, then what stands only in the journal moves to the archive.
+        for _ in 0..<2 where !journal.hasRoom {
+            if pending == nil { try seal() }
+            try syncNow()
+        }
+        guard journal.hasRoom else {
+            throw StoreError(.io, "the journal is full and the archive takes nothing; samples stay in memory")
+        }
+        defer { journal.next += 1 }
+        journal.ends[journal.place(journal.next)] = 0
+        return journal.next
+    }
+
+    // MARK: - Runs
+
+    /// Sorts what is journaled into the archive.
+    func seal() throws(StoreError) {
+        if pending != nil { try syncNow() }
+        guard cursor > head.first else { return }
+        let builder = RunBuilder(head, from: head.first, to: cursor)
+        var last: RegionError?
+        for _ in 1...RingStore.tries {
+            let run = Run(
+                sequence: archive.next, pages: builder.pages.count, first: head.first, end: cursor,
+                samples: builder.samples)
+            last = write(run, builder)
+            if last == nil { return }
+        }
+        throw StoreError(.io, "the archive takes no pages, samples stay in the journal: \(last?.description ?? "")")
+    }
+
+    private func write(_ run: Run, _ builder: RunBuilder) -> RegionError? {
+        var run = run
+        var entries: [PageEntry] = []
+        for (index, body) in builder.pages.enumerated() {
+            var header = builder.headers[index]
+            header.sequence = run.sequence + UInt64(index)
+            header.epoch = epoch
+            header.epochFirst = epochFirst
+            header.durable = durableEnd
+            header.first = run.first
+            header.end = run.end
+            header.index = index
+            header.runPages = run.pages
+            header.runSamples = run.samples
+            let page = layout.archivePage(header.sequence)
+            var bytes = body
+            header.write(to: &bytes, page: page, identity: identity, layout: layout)
+            archive.next = header.sequence + 1
+            forget(header.sequence)
+            if let error = write(bytes, page: page) { return error }
+            entries.append(PageEntry(header))
+            run.widen(entries[index])
+        }
+        archive.prune()
+        pending = PendingRun(run: run, entries: entries, weight: head.weight - head.weight(from: cursor))
+        journal.sealed = journal.next
+        return nil
+    }
+
+    /// The page's old content is about to be written over.
+    private func forget(_ sequence: UInt64) {
+        guard let old = archive.clear(sequence) else { return }
+        counters.overwrittenPages += 1
+        counters.overwrittenSamples += Int(old.samples)
+        if old.lastTime >= mayOverwriteBefore.milliseconds { counters.overwrittenUnrolled += 1 }
+        unreadable[old.sequence] = nil
+    }
+
+    /// A run is durable: from now on it is read from the archive.
+    private func publish(_ done: PendingRun) {
+        for entry in done.entries { archive.insert(entry) }
+        archive.append(done.run)
+        head.drop(below: done.run.end)
+        journal.release(below: head.first)
+        pending = nil
+    }
+}
