@@ -1,0 +1,127 @@
+import Model
+
+/// What the configuration of a device and the profile of its model say, checked.
+///
+///     topic: laser                          the plug's own `Topic`
+///     full_topic: "%prefix%/%topic%/"       the plug's `FullTopic`, in the same words
+///     prefixes: [cmnd, stat, tele]          its `Prefix1` to `Prefix3`
+///     channel: 2                            of several outlets or phases, this one; all together without it
+///     relay: 2                              the relay before the meter; 0 where none is
+///     rating: 3680 W                        what it can carry, for plausibility
+///     energy_digits: 3                      its `EnergyRes`
+///     commands: false                       whether the gateway may ask for telemetry
+///
+/// `settings` of a profile may hold `rating`, `energy_digits` and `relay`; the device's own keys go before them.
+struct TasmotaSettings {
+    /// What the topics of one layout say, in the order of the subscriptions.
+    enum Message: Int, CaseIterable {
+        case sensor, state, lastWill, restart, answer
+    }
+
+    let subscriptions: [String]
+    /// nil where the gateway may not ask.
+    let commandTopic: String?
+    let outlet: Int?
+    let relay: Int?
+    let rating: Double
+    let energyDigits: Int
+
+    init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
+        let before = problems.all.count
+        var rating: Double?
+        var digits: Int?
+        var relay: Int?
+        func read(_ fields: inout Fields, _ problems: inout Problems) {
+            let place = fields.place("rating")
+            if let watts = fields.quantity("rating", ["W": 1, "kW": 1000], example: "3680 W", &problems) {
+                if !(1...1e7).contains(watts) { problems.add(place, "'rating' of \(fields.what) must be 1 W to 10 MW") }
+                rating = watts
+            }
+            digits = fields.integer("energy_digits", in: 0...5, &problems) ?? digits
+            relay = fields.integer("relay", in: 0...32, &problems) ?? relay
+        }
+        if var settings = setup.profile?.map("settings", &problems) {
+            read(&settings, &problems)
+            settings.finish(&problems)
+        }
+        read(&setup.fields, &problems)
+        outlet = setup.fields.integer("channel", in: 1...PhaseValues.most, &problems)
+        let mayAsk = setup.fields.flag("commands", &problems) ?? false
+        let topic = Self.topic(&setup, &problems)
+        let layouts = Self.layouts(&setup, &problems)
+        let prefixes = Self.prefixes(&setup, &problems)
+        guard let topic, let layouts, let prefixes, problems.all.count == before else { return nil }
+
+        self.rating = rating ?? 25_000
+        energyDigits = digits ?? 3
+        // Outlet n is switched by relay n, unless somebody knows better.
+        self.relay = relay ?? outlet
+        commandTopic = mayAsk && topic != "+" ? Self.fill(layouts[0], prefixes[0], topic) : nil
+        subscriptions = layouts.flatMap { layout in
+            let stat = Self.fill(layout, prefixes[1], topic)
+            let tele = Self.fill(layout, prefixes[2], topic)
+            return [tele + "SENSOR", tele + "STATE", tele + "LWT", tele + "INFO3", stat + "+"]
+        }
+    }
+
+    /// What a message on a subscription is.
+    static func message(_ subscription: Int) -> Message? {
+        subscription < 0 ? nil : Message(rawValue: subscription % Message.allCases.count)
+    }
+
+    private static func topic(_ setup: inout DeviceSetup, _ problems: inout Problems) -> String? {
+        let place = setup.fields.place("topic")
+        if setup.takesAnyAddress, !setup.fields.keys.contains("topic") { return "+" }
+        guard let topic = setup.fields.requiredText("topic", &problems, example: "laser") else { return nil }
+        guard TopicFilter.isTopic(topic), topic.first != "/", topic.last != "/" else {
+            problems.add(
+                place,
+                "'\(topic)' cannot be a plug's topic: it may not hold + or # nor begin or end with /; "
+                    + "give the plug's own Topic, such as laser, and its layout as 'full_topic'")
+            return nil
+        }
+        return topic
+    }
+
+    /// The layouts of topics, each with its last `/`. A recording may have any of the usual ones.
+    private static func layouts(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [String]? {
+        let place = setup.fields.place("full_topic")
+        guard var layout = setup.fields.text("full_topic", &problems) else {
+            let usual = "%prefix%/%topic%/"
+            return setup.takesAnyAddress
+                ? [usual, "%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"] : [usual]
+        }
+        if layout.last != "/" { layout += "/" }
+        let filled = fill(layout, "p", "t")
+        guard layout.contains("%prefix%"), layout.contains("%topic%"), !filled.contains("%"),
+            TopicFilter.isTopic(filled)
+        else {
+            problems.add(
+                place,
+                "'full_topic' must hold %prefix% and %topic%, no other %word% and no + or #, "
+                    + "for example `full_topic: \"%prefix%/%topic%/\"`, not '\(layout)'")
+            return nil
+        }
+        return [layout]
+    }
+
+    private static func prefixes(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [String]? {
+        let place = setup.fields.place("prefixes")
+        guard let items = setup.fields.list("prefixes", &problems) else { return ["cmnd", "stat", "tele"] }
+        let words = items.compactMap { item in
+            if case .scalar(let text, _) = item.content, TopicFilter.isTopic(text) { text } else { nil }
+        }
+        guard words.count == 3, items.count == 3, Set(words).count == 3 else {
+            problems.add(
+                place,
+                "'prefixes' must be three different words, the plug's Prefix1 to Prefix3, "
+                    + "for example `prefixes: [cmnd, stat, tele]`")
+            return nil
+        }
+        return words
+    }
+
+    private static func fill(_ layout: String, _ prefix: String, _ topic: String) -> String {
+        layout.replacing("%prefix%", with: prefix).replacing("%topic%", with: topic)
+    }
+}
