@@ -1,0 +1,116 @@
+package import Model
+
+/// What the simulated machines really did: what a gateway's account is compared with.
+package struct Truth: Sendable {
+    private let records: [String: MachineRecord]
+    /// The truth is known from here on,
+    package let start: Instant
+    /// up to here.
+    package let until: Instant
+
+    init(_ records: [String: MachineRecord], start: Instant, until: Instant) {
+        self.records = records
+        self.start = start
+        self.until = until
+    }
+
+    /// Energy used in [from, to); 0 for a machine that is not here.
+    package func energyMilliwattHours(_ machine: String, from: Instant, to: Instant) -> Double {
+        guard let record = records[machine], from < to else { return 0 }
+        let microjoules = record.energy.energy(at: clamped(to)) - record.energy.energy(at: clamped(from))
+        return Double(microjoules) / Double(microjoulesPerMilliwattHour)
+    }
+
+    /// How long each state held in [from, to). The sum is the length of the window: what lies before the start or
+    /// after the last advance is `unknown`.
+    package func stateMilliseconds(_ machine: String, from: Instant, to: Instant) -> [MachineState: Int64] {
+        guard from < to else { return [:] }
+        let (a, b) = (clamped(from), clamped(to))
+        var sums = records[machine]?.states(from: a, to: b) ?? [:]
+        let told = sums.values.reduce(0, +)
+        let rest = (to - from).milliseconds - told
+        if rest > 0 { sums[.unknown, default: 0] += rest }
+        return sums
+    }
+
+    /// How many jobs ended in [from, to), by outcome.
+    package func jobs(_ machine: String, from: Instant, to: Instant) -> [JobOutcome: Int] {
+        var counts: [JobOutcome: Int] = [:]
+        for job in records[machine]?.jobs ?? [] where job.time >= from && job.time < to {
+            counts[job.outcome, default: 0] += 1
+        }
+        return counts
+    }
+
+    /// How many shots were made in [from, to).
+    package func shots(_ machine: String, from: Instant, to: Instant) -> Int {
+        (records[machine]?.shots ?? []).reduce(0) { $0 + ($1 >= from && $1 < to ? 1 : 0) }
+    }
+
+    private func clamped(_ time: Instant) -> Instant { min(max(time, start), until) }
+}
+
+/// One machine's truth, as it grows.
+struct MachineRecord: Sendable {
+    struct Change: Hashable, Sendable {
+        let time: Instant
+        let state: MachineState
+    }
+    struct Job: Hashable, Sendable {
+        let time: Instant
+        let outcome: JobOutcome
+    }
+    /// How far back the truth is remembered.
+    static let memory = Duration.hours(40 * 24)
+
+    private(set) var energy: EnergyTrace
+    private(set) var changes: [Change]
+    private(set) var jobs: [Job] = []
+    private(set) var shots: [Instant] = []
+    private var nextCleaning: Instant
+
+    init(_ state: MachineState, at start: Instant) {
+        energy = EnergyTrace(start: start)
+        changes = [Change(time: start, state: state)]
+        nextCleaning = start + Self.memory + .hours(24)
+    }
+
+    var state: MachineState { changes[changes.count - 1].state }
+    var since: Instant { changes[changes.count - 1].time }
+
+    mutating func enter(_ state: MachineState, at time: Instant) {
+        guard state != self.state else { return }
+        if since == time { changes.removeLast() }
+        if changes.last?.state != state { changes.append(Change(time: time, state: state)) }
+    }
+
+    mutating func ended(_ outcome: JobOutcome, at time: Instant) { jobs.append(Job(time: time, outcome: outcome)) }
+
+    mutating func shot(at time: Instant) { shots.append(time) }
+
+    mutating func set(watts: Double, at time: Instant) {
+        energy.set(Int64((watts * 1000).rounded()), at: time)
+        if time >= nextCleaning { clean(at: time) }
+    }
+
+    func states(from: Instant, to: Instant) -> [MachineState: Int64] {
+        var sums: [MachineState: Int64] = [:]
+        for (index, change) in changes.enumerated() {
+            let end = index + 1 < changes.count ? min(to, changes[index + 1].time) : to
+            let begin = max(from, change.time)
+            if begin < end { sums[change.state, default: 0] += (end - begin).milliseconds }
+        }
+        return sums
+    }
+
+    /// Once a day, so that it costs nothing.
+    private mutating func clean(at time: Instant) {
+        nextCleaning = time + .hours(24)
+        let oldest = time - Self.memory
+        energy.forget(before: oldest)
+        let gone = changes.firstIndex { $0.time > oldest } ?? changes.count
+        if gone > 1 { changes.removeFirst(gone - 1) }
+        jobs.removeAll { $0.time < oldest }
+        shots.removeAll { $0 < oldest }
+    }
+}
