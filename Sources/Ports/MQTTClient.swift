@@ -1,0 +1,293 @@
+// A connection to an MQTT broker that the loop drives, and that acknowledges what has been committed.
+
+import CMosquitto
+@preconcurrency import Glibc
+import Model
+
+/// Reads from one broker and publishes to it.
+///
+/// Messages that are there come in one go, then `onDrained` once, then their acknowledgements leave. So who commits in
+/// `onDrained` never loses a message that the broker believes to be delivered; the broker sends it again, perhaps to a
+/// new process. What comes again may have been committed already.
+///
+/// A broker that is not there is normal: attempts go on for ever, from 1 s to 60 s apart, at random within that, so that
+/// not all gateways come back in the same second.
+package final class MQTTClient {
+    /// Longer payloads are dropped and counted. A broker that speaks MQTT 5 is told not to send them; with 3.1.1 they do
+    /// cross the wire, and only the broker's `message_size_limit` bounds what libmosquitto allocates for them.
+    package static let longestPayload = 256 * 1024
+    /// How long a broker that speaks MQTT 5 keeps what we have not had, seven days.
+    static let sessionExpirySeconds: UInt32 = 7 * 86_400
+    /// Messages of ours that may wait for the broker.
+    package static let mostUnfinished = 1000
+    /// Packets read in one turn, so that other descriptors have theirs.
+    private static let batch = 1000
+    private static let slowAfter = Duration.seconds(10)
+    private static let stableAfter = Duration.minutes(1)
+
+    private enum State {
+        case waiting(TimerID)
+        case connecting
+        /// Connected, and up once the broker has accepted us.
+        case open(MQTTSession, descriptor: CInt)
+        case closed
+    }
+
+    package typealias MessageHandler = (_ topic: String, _ payload: borrowing Span<UInt8>, _ retained: Bool) -> Void
+
+    private let loop: Loop
+    private let settings: MQTTSettings
+    private let onMessage: MessageHandler
+    private let onDrained: () -> Void
+    private let onConnection: (_ up: Bool, _ reason: String) -> Void
+    private let worker: Worker
+
+    private var state = State.closed
+    private var topics = TopicCache()
+    private var attempts = 0
+    private var stableTimer: TimerID?
+    private var keepAliveTimer: TimerID?
+    private var isWatchedForWriting = false
+    private var isDraining = false
+    private var closesAfterDraining = false
+    private var messages = 0
+    /// Reasons given since the last connection: each is said once.
+    private var saidReasons: Set<String> = []
+    private var refusalsSaid = 0
+
+    /// True between the broker's acceptance and the loss of the connection.
+    package private(set) var isUp = false
+    /// Messages that were longer than `longestPayload`.
+    package private(set) var oversized = 0
+
+    /// Filters to be subscribed to, at quality 1. What MQTT does not allow as a filter is left out; see `isFilter`.
+    package var subscriptions: [String] = [] {
+        didSet { if subscriptions != oldValue { changeSubscriptions(from: oldValue) } }
+    }
+
+    /// Starts to connect. `onConnection` hears of each change, and while there is no connection of each new reason, once.
+    /// Handlers are called on the loop, not before `init` returns, and `close` may be called in them.
+    package init(
+        loop: Loop, settings: MQTTSettings, onMessage: @escaping MessageHandler, onDrained: @escaping () -> Void,
+        onConnection: @escaping (_ up: Bool, _ reason: String) -> Void
+    ) {
+        self.loop = loop
+        self.settings = settings
+        self.onMessage = onMessage
+        self.onDrained = onDrained
+        self.onConnection = onConnection
+        worker = Worker(name: "mqtt \(settings.name)")
+        retry(after: .zero)
+    }
+
+    /// Whether MQTT allows this as a filter of subscriptions.
+    package static func isFilter(_ text: String) -> Bool {
+        text.utf8.count <= 65_535 && !text.utf8.contains(0) && mosquitto_sub_topic_check(text) == 0
+    }
+
+    /// Whether MQTT allows this as the topic of a message.
+    package static func isTopic(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 65_535 && !text.utf8.contains(0) && mosquitto_pub_topic_check(text) == 0
+    }
+
+    /// Sends a message. False, and nothing is kept, where there is no connection or too much waits already: what people
+    /// asked of a machine must not reach it minutes later. What was not sent when the connection breaks is gone, too.
+    @discardableResult
+    package func publish(topic: String, payload: [UInt8], qos: Int = 0, retain: Bool = false) -> Bool {
+        guard isUp, case .open(let session, _) = state, session.unfinished < MQTTClient.mostUnfinished,
+            payload.count <= MQTTClient.longestPayload, MQTTClient.isTopic(topic),
+            session.publish(topic, payload, qos: min(2, max(0, qos)), retain: retain)
+        else { return false }
+        // While messages are read, acknowledgements wait in the same queue: nothing leaves before `onDrained`.
+        if !isDraining { flush(session) }
+        return true
+    }
+
+    /// Breaks the connection without acknowledging what this turn has read, for one who could not commit it: the broker
+    /// sends it again.
+    package func dropUnacknowledged() {
+        if case .open(let session, _) = state { session.shutDown() }
+    }
+
+    /// Says goodbye to the broker and ends. In a handler, after what was read has been committed and acknowledged.
+    package func close() {
+        if isDraining {
+            closesAfterDraining = true
+            return
+        }
+        switch state {
+        case .waiting(let timer): loop.cancel(timer)
+        case .open(let session, let descriptor):
+            session.sayGoodbye()
+            forget(descriptor)
+        case .connecting, .closed: break
+        }
+        state = .closed
+        isUp = false
+    }
+
+    // MARK: Connecting
+
+    private func retry(after delay: Duration) {
+        state = .waiting(loop.after(delay) { [self] in connect() })
+    }
+
+    private func connect() {
+        guard let session = MQTTSession(settings) else {
+            return failed("\(settings.place) cannot have the client id '\(settings.clientID)', or memory is short")
+        }
+        state = .connecting
+        let slow = loop.after(MQTTClient.slowAfter) { [self] in
+            say("\(settings.place) has not answered for \(MQTTClient.slowAfter.milliseconds / 1000) s; still trying")
+        }
+        loop.run(on: worker) {
+            session.connect()
+        } then: { [self] outcome in
+            loop.cancel(slow)
+            guard case .connecting = state else { return }
+            guard outcome.code == 0, session.socket >= 0 else {
+                return failed(settings.reason(outcome, log: session.lastError))
+            }
+            open(session)
+        }
+    }
+
+    private func open(_ session: MQTTSession) {
+        session.onMessage = { [unowned self] in received($0, $1, $2) }
+        let descriptor = session.socket
+        state = .open(session, descriptor: descriptor)
+        isWatchedForWriting = false
+        refusalsSaid = 0
+        loop.watch(descriptor, .read) { [self] readiness in
+            if readiness.contains(.write) { flush(session) }
+            if readiness != .write { drain(session) }
+        }
+        keepAlive(session)
+        flush(session)
+    }
+
+    private func keepAlive(_ session: MQTTSession) {
+        keepAliveTimer = loop.after(.seconds(1)) { [self] in
+            guard case .open(let current, _) = state, current === session else { return }
+            keepAlive(session)
+            guard isAlive(session, session.keepAlive()) else { return }
+            flush(session)
+        }
+    }
+
+    /// Said once per reason, then tried again later.
+    private func failed(_ reason: String, slowly: Bool = false) {
+        isUp = false
+        if let stableTimer { loop.cancel(stableTimer) }
+        attempts = slowly ? 7 : min(attempts + 1, 7)
+        let longest = min(60_000, Int64(1000) << Int64(attempts - 1))
+        // Half of the range at least, where the broker refused us: it would hear the same password again and again.
+        retry(after: .milliseconds(Int64.random(in: (slowly ? longest / 2 : 50)...longest)))
+        say(reason)
+    }
+
+    private func say(_ reason: String) {
+        if saidReasons.count < 20, saidReasons.insert(reason).inserted { onConnection(false, reason) }
+    }
+
+    private func forget(_ descriptor: CInt) {
+        loop.unwatch(descriptor)
+        if let keepAliveTimer { loop.cancel(keepAliveTimer) }
+        if let stableTimer { loop.cancel(stableTimer) }
+    }
+
+    /// Whether the connection is still there after a step that ended with `code`. If it is not, that is dealt with.
+    private func isAlive(_ session: MQTTSession, _ code: Int32) -> Bool {
+        guard case .open(let current, let descriptor) = state, current === session else { return false }
+        if code == 0, session.socket >= 0 { return true }
+        forget(descriptor)
+        if let answer = session.answer, answer.code != 0 {
+            failed(settings.reason(refusal: answer.code), slowly: true)
+        } else if settings.version == .v5, session.farewell >= 128 {
+            failed(settings.reason(refusal: session.farewell))
+        } else {
+            failed(settings.reason(code: code, log: session.lastError))
+        }
+        return false
+    }
+
+    private func accepted(_ session: MQTTSession) {
+        isUp = true
+        saidReasons = []
+        for filter in subscriptions where MQTTClient.isFilter(filter) { session.subscribe(filter) }
+        stableTimer = loop.after(MQTTClient.stableAfter) { [self] in attempts = 0 }
+        let isKept = session.answer?.isSessionPresent == true
+        onConnection(true, isKept ? "\(settings.place) kept our session" : "\(settings.place) accepted us")
+    }
+
+    // MARK: Traffic
+
+    /// Reads everything that is there, has it committed, and acknowledges it.
+    private func drain(_ session: MQTTSession) {
+        isDraining = true
+        messages = 0
+        var code: Int32 = 0
+        var isDry = false
+        var left = MQTTClient.batch
+        while code == 0, !isDry, left > 0, session.socket >= 0 {
+            (code, isDry) = session.read()
+            left -= 1
+            // During the handshake of TLS nothing tells when it is dry.
+            if session.answer == nil { break }
+            if !isUp, session.answer?.code == 0 { accepted(session) }
+        }
+        sayRefusals(session)
+        if messages > 0 { onDrained() }
+        isDraining = false
+        if isAlive(session, code) {
+            flush(session)
+            // TLS may hold decrypted messages that the descriptor does not show.
+            if left == 0 { loop.after(.zero) { [self] in if isAlive(session, 0) { drain(session) } } }
+        }
+        if closesAfterDraining {
+            closesAfterDraining = false
+            close()
+        }
+    }
+
+    private func received(_ topic: UnsafePointer<CChar>, _ payload: UnsafeBufferPointer<UInt8>, _ retained: Bool) {
+        guard payload.count <= MQTTClient.longestPayload else {
+            oversized += 1
+            return
+        }
+        messages += 1
+        let name = topic.withMemoryRebound(to: UInt8.self, capacity: strlen(topic)) {
+            topics.string(for: UnsafeBufferPointer(start: $0, count: strlen(topic)))
+        }
+        onMessage(name, payload.span, retained)
+    }
+
+    /// Sends what waits, and asks the loop for more room where not all of it went.
+    private func flush(_ session: MQTTSession) {
+        guard isAlive(session, session.write()), case .open(_, let descriptor) = state else { return }
+        let wants = session.wantsToWrite
+        if wants != isWatchedForWriting {
+            isWatchedForWriting = wants
+            loop.change(descriptor, wants ? [.read, .write] : .read)
+        }
+    }
+
+    private func sayRefusals(_ session: MQTTSession) {
+        while refusalsSaid < session.refused.count {
+            let filter = session.refused[refusalsSaid]
+            refusalsSaid += 1
+            onConnection(true, "\(settings.place) refuses the subscription to '\(filter)'; check its access list")
+        }
+    }
+
+    private func changeSubscriptions(from old: [String]) {
+        guard isUp, case .open(let session, _) = state else { return }
+        for filter in old where !subscriptions.contains(filter) && MQTTClient.isFilter(filter) {
+            session.unsubscribe(filter)
+        }
+        for filter in subscriptions where !old.contains(filter) && MQTTClient.isFilter(filter) {
+            session.subscribe(filter)
+        }
+        if !isDraining { flush(session) }
+    }
+}
