@@ -1,1 +1,248 @@
-// Hub
+package import Model
+package import Store
+import Usage
+
+/// The whole gateway except its ports: what arrived goes in, what to do comes out as `effects`. It has no clock, so a
+/// year of a lab runs in the time that it takes to compute it.
+package struct Hub {
+    package let configuration: Configuration
+    package let store: RingStore
+    package internal(set) var tally = Tally()
+    var devices: [DeviceRuntime] = []
+    var machines: [MachineRuntime] = []
+    var lines: [LineRuntime] = []
+    var brokers: [BrokerRuntime] = []
+    var windows: WindowSchedule
+    /// Series of the gateway itself: a beat each minute, and marks where it was blind.
+    var beatSeries: SeriesID?
+    var nextBeat = Moment(nanoseconds: .min)
+    var lastTick: Now?
+    var toldAlerts: [Alert] = []
+    private var outbox = Outbox()
+    private var pendingEffects: [Effect] = []
+    /// Links answer in real time however fast the lab's clock runs.
+    let linkSpeed: Int64
+    package internal(set) var storeTrouble: String?
+    var storeFailed = false
+    /// Somebody watches live: readings are told, too.
+    package var isWatched = false
+
+    /// Series names that belong to no device.
+    static let ownDevice = "gateway"
+    static let beat = Duration.seconds(60)
+
+    /// Takes up what the store remembers, and marks the time since then as not known.
+    package init(_ configuration: Configuration, store: RingStore, at now: Now) {
+        self.configuration = configuration
+        self.store = store
+        linkSpeed = Int64(configuration.simulation?.speed ?? 1)
+        windows = WindowSchedule(zone: configuration.lab.zone, start: now.wall)
+        brokers = configuration.brokers.map { BrokerRuntime(configuration: $0) }
+        lines = configuration.lines.enumerated().map { index, line in
+            let users = configuration.devices.indices.filter { configuration.devices[$0].link == .line(index) }
+            return LineRuntime(
+                configuration: line, devices: users,
+                isBus: users.allSatisfy { configuration.devices[$0].info.link == .bus })
+        }
+        let roles = assignRoles()
+        // Usage begins with what is remembered, so that the first samples after it are not taken for the first ever.
+        let start = max(store.oldest ?? now.wall, now.wall - Slot.length * Int64(SlotTable.capacity - 8)).floor(
+            to: Slot.length)
+        for (index, machine) in configuration.machines.enumerated() {
+            machines.append(
+                MachineRuntime(configuration: machine, usage: makeUsage(machine, start: min(start, now.wall))))
+            _ = index
+        }
+        for (index, device) in configuration.devices.enumerated() {
+            devices.append(makeDevice(device, roles[index]))
+        }
+        openSeries()
+        remember(from: start, at: now)
+    }
+
+    package mutating func takeEffects() -> [Effect] {
+        defer { pendingEffects.removeAll(keepingCapacity: true) }
+        return pendingEffects
+    }
+
+    mutating func act(_ effect: Effect) { pendingEffects.append(effect) }
+
+    // MARK: what arrives
+
+    /// One MQTT message.
+    package mutating func message(
+        _ payload: borrowing Span<UInt8>, topic: String, isRetained: Bool, broker: Int, at now: Now
+    ) {
+        tally.messages += 1
+        let routes = route(topic, broker)
+        if routes.isEmpty { tally.unrouted += 1 }
+        for route in routes {
+            let source =
+                isRetained
+                ? Source(topic: topic, subscription: route.source.subscription, isRetained: true) : route.source
+            outbox.removeAll()
+            devices[route.device].driver.receive(payload, from: source, &outbox)
+            absorb(route.device, at: now, isLive: !isRetained)
+        }
+    }
+
+    /// Some bytes from a serial line.
+    package mutating func bytes(_ chunk: borrowing Span<UInt8>, line index: Int, at now: Now) {
+        tally.chunks += 1
+        let device: Int
+        if lines[index].isBus {
+            guard let asked = lines[index].asked else {
+                // A late answer: to be heard out, never taken for the answer to the next question.
+                lines[index].unasked += chunk.count
+                return lines[index].quietUntil = max(lines[index].quietUntil, now.moment + linkTime(.milliseconds(50)))
+            }
+            device = asked.device
+        } else {
+            guard let only = lines[index].devices.first else { return }
+            device = only
+        }
+        outbox.removeAll()
+        devices[device].driver.receive(chunk, from: .line, &outbox)
+        let isAnswered = outbox.isAnswered
+        absorb(device, at: now, isLive: true)
+        if isAnswered, lines[index].asked?.device == device, outbox.request == nil {
+            lines[index].asked = nil
+            lines[index].quietUntil = now.moment + linkTime(Self.gap)
+            devices[device].silentTurns = 0
+        }
+    }
+
+    /// A broker came or went.
+    package mutating func broker(_ index: Int, isUp: Bool, _ reason: String, at now: Now) {
+        guard brokers[index].isUp != isUp || brokers[index].trouble != reason else { return }
+        brokers[index].isUp = isUp
+        brokers[index].trouble = reason
+        act(.log(isUp ? .notice : .warning, "broker \(brokers[index].configuration.name): \(reason)"))
+        guard isUp else { return }
+        for device in devices.indices where devices[device].configuration.link == .broker(index) {
+            outbox.removeAll()
+            devices[device].driver.opened(&outbox)
+            absorb(device, at: now, isLive: false)
+        }
+    }
+
+    /// A serial line was opened or lost.
+    package mutating func line(_ index: Int, isOpen: Bool, _ reason: String, at now: Now) {
+        guard lines[index].isOpen != isOpen || lines[index].trouble != reason else { return }
+        lines[index].isOpen = isOpen
+        lines[index].trouble = reason
+        lines[index].asked = nil
+        act(.log(isOpen ? .notice : .warning, "serial line \(lines[index].configuration.name): \(reason)"))
+        for device in lines[index].devices {
+            guard isOpen else {
+                setOnline(device, false, "line closed", at: now.wall)
+                devices[device].nextTurn = .never
+                continue
+            }
+            devices[device].silentTurns = 0
+            devices[device].nextTurn = devices[device].configuration.every == nil ? .never : now.moment
+            outbox.removeAll()
+            devices[device].driver.opened(&outbox)
+            absorb(device, at: now, isLive: false)
+        }
+    }
+
+    // MARK: what a driver left
+
+    /// Carries out what a driver put into the outbox.
+    mutating func absorb(_ index: Int, at now: Now, isLive: Bool) {
+        if outbox.isAlive {
+            if isLive { devices[index].lastSeen = now }
+            if devices[index].isOnline != true, isLive { setOnline(index, true, "spoke", at: now.wall) }
+        }
+        for fault in outbox.faults { count(fault, of: index, at: now.wall) }
+        for reading in outbox.readings {
+            tally.readings += 1
+            take(reading, from: index, at: now)
+        }
+        if let request = outbox.request { send(request, for: index, at: now) }
+    }
+
+    /// Lets a driver speak about its turn or its missing answer.
+    mutating func prompt(_ index: Int, at now: Now, _ body: (inout any DeviceDriver, inout Outbox) -> Void) -> Bool {
+        outbox.removeAll()
+        body(&devices[index].driver, &outbox)
+        let isAsking = outbox.request != nil
+        absorb(index, at: now, isLive: false)
+        return isAsking
+    }
+
+    private mutating func count(_ fault: Fault, of index: Int, at time: Instant) {
+        tally.faults += 1
+        devices[index].faults += 1
+        devices[index].faultsByKind[fault.kind, default: 0] += 1
+        devices[index].lastFault = (fault, time)
+    }
+
+    private mutating func take(_ reading: Reading, from index: Int, at now: Now) {
+        guard devices[index].channels.indices.contains(reading.channel) else { return }
+        let time = believable(reading.time, at: now.wall)
+        if devices[index].roles[reading.channel] == .online {
+            if case .number(let value) = reading.value {
+                setOnline(index, value > 0, value > 0 ? "says so" : "last will", at: time)
+            }
+            return
+        }
+        devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
+        if let series = devices[index].series[reading.channel] {
+            store.append(series, time, StoredValue(reading.value))
+            tally.stored += 1
+        } else {
+            tally.noSeries += 1
+        }
+        apply(reading.value, channel: reading.channel, device: index, at: time)
+        tell(reading, of: index, at: time)
+    }
+
+    /// A device's own time counts if it can be true.
+    private func believable(_ time: Instant?, at now: Instant) -> Instant {
+        guard let time, time > now - .hours(24), time < now + .seconds(120) else { return now }
+        return min(time, now)
+    }
+
+    // MARK: life
+
+    /// A device is there, or is not; told once a change.
+    mutating func setOnline(_ index: Int, _ isOnline: Bool, _ reason: String, at time: Instant) {
+        guard devices[index].isOnline != isOnline else { return }
+        devices[index].isOnline = isOnline
+        if !isOnline { devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count) }
+        if let series = devices[index].onlineSeries {
+            store.append(series, time, .number(isOnline ? 1 : 0))
+            tally.stored += 1
+        }
+        applyOnline(isOnline, device: index, at: time)
+        let id = devices[index].configuration.id
+        act(.log(.info, "device \(id) is \(isOnline ? "online" : "offline") (\(reason))"))
+    }
+}
+
+extension StoredValue {
+    /// What is stored of a reading's value; a state with its reason is one text, parted by a bar.
+    init(_ value: Value) {
+        switch value {
+        case .number(let number): self = .number(number)
+        case .state(let state, let reason): self = .text("\(state.rawValue)|\(reason)")
+        case .event(let name): self = .text(name)
+        case .unknown: self = .unknown
+        }
+    }
+
+    /// The value again, for a channel of this kind.
+    func value(_ kind: Kind) -> Value {
+        switch self {
+        case .number(let number): return .number(number)
+        case .unknown: return .unknown
+        case .text(let text):
+            guard kind == .state else { return .event(text) }
+            let parts = text.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
+            return .state(
+                MachineState(rawValue: String(parts[0])) ?? .unknown, reason: parts.count > 1 ? String(parts[1]) : "")
+        }
+    }
+}

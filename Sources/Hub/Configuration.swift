@@ -1,0 +1,161 @@
+package import Model
+package import Usage
+
+/// The whole configuration, checked: what `fabgate.yaml` and `conf.d/*.yaml` say, with every driver made.
+package struct Configuration: Sendable {
+    package struct Lab: Sendable {
+        package var id = ""
+        package var name = ""
+        package var zone = Zone.utc
+        package var open = OpeningHours()
+    }
+
+    package struct TLSFiles: Hashable, Sendable {
+        package var ca: String?
+        package var cert: String?
+        package var key: String?
+    }
+
+    package struct Broker: Sendable {
+        package var name: String
+        package var host: String
+        package var port: Int
+        package var usesTLS: Bool
+        package var isVersion5: Bool
+        package var username: String?
+        package var passwordFile: String?
+        package var clientID: String?
+        package var tls: TLSFiles?
+    }
+
+    package struct Line: Sendable {
+        package var name: String
+        package var path: String
+        package var baud: Int
+        package var format: String
+    }
+
+    package enum Link: Hashable, Sendable {
+        case broker(Int)
+        case line(Int)
+    }
+
+    package struct Device: Sendable {
+        package var id: String
+        package var driverName: String
+        package var model: String?
+        package var link: Link
+        package var driver: any DeviceDriver
+        package var info: DriverInfo
+        /// How often its turn comes; nil where it is not asked.
+        package var every: Duration?
+        package var silence: Duration
+        /// The most that something behind it can draw, in W.
+        package var rating: Double
+    }
+
+    package struct Machine: Sendable {
+        package var id: String
+        package var name: String
+        package var machineClass: String
+        /// Indices into `devices`.
+        package var devices: [Int]
+        /// Those of `devices` whose energy counters are added up.
+        package var energy: [Int]
+        package var source: UsageRule.Source
+        package var itemsPerShot: Int?
+    }
+
+    package struct Store: Sendable {
+        package var path = "/var/lib/fabgate"
+        package var size = 512 * 1024 * 1024
+        package var sync = Duration.seconds(1)
+        package var seriesLimit = 2000
+    }
+
+    package struct HTTP: Sendable {
+        package var address = "127.0.0.1"
+        package var port = 8080
+    }
+
+    package struct City: Sendable {
+        package var name: String
+        package var url: String
+        package var tokenFile: String
+        package var grains: [Window.Grain]
+        package var showsMachines: Bool
+        package var tls: TLSFiles?
+    }
+
+    /// The lab's clock runs faster than the real one: only for demonstrations.
+    package struct SimulatedClock: Sendable {
+        package var speed: Int
+        package var realOrigin: Instant
+        package var labOrigin: Instant
+    }
+
+    package var lab = Lab()
+    package var brokers: [Broker] = []
+    package var lines: [Line] = []
+    package var devices: [Device] = []
+    package var machines: [Machine] = []
+    package var store = Store()
+    package var http = HTTP()
+    package var cities: [City] = []
+    package var simulation: SimulatedClock?
+
+    package init() {}
+}
+
+/// The fablabs.io capabilities and what they lack, as classes of machines in a rollup.
+package enum MachineClass: String, CaseIterable, Sendable {
+    case threeDPrinting = "three_d_printing"
+    case cncMilling = "cnc_milling"
+    case circuitProduction = "circuit_production"
+    case laser
+    case precisionMilling = "precision_milling"
+    case vinylCutting = "vinyl_cutting"
+    case plasticShredding = "plastic_shredding"
+    case plasticExtrusion = "plastic_extrusion"
+    case injectionMolding = "injection_molding"
+    case sheetPress = "sheet_press"
+    case sewing, electronics, woodwork, other
+}
+
+/// When a lab is open, by day of the week.
+package struct OpeningHours: Hashable, Sendable {
+    /// Minutes of the wall clock, `from < to <= 1440`.
+    package struct Hours: Hashable, Sendable {
+        package let from: Int
+        package let to: Int
+        package init(from: Int, to: Int) {
+            self.from = from
+            self.to = to
+        }
+    }
+
+    /// Monday first.
+    package var days: [[Hours]]
+
+    package init(days: [[Hours]] = [[Hours]](repeating: [], count: 7)) { self.days = days }
+
+    package var isEmpty: Bool { days.allSatisfy(\.isEmpty) }
+
+    /// How long the lab is open between two instants.
+    package func open(from: Instant, to: Instant, in zone: Zone) -> Duration {
+        var total: Int64 = 0
+        var date = zone.date(at: from)
+        let last = zone.date(at: to)
+        while date <= last {
+            let offset = Int64(zone.offsetSeconds(at: zone.start(of: date) + .hours(12))) * 1000
+            for hours in days[date.weekday] {
+                let midnight = date.daysSince1970 * 86_400_000 - offset
+                let opens = max(from.milliseconds, midnight + Int64(hours.from) * 60_000)
+                let closes = min(to.milliseconds, midnight + Int64(hours.to) * 60_000)
+                total += max(0, closes - opens)
+            }
+            date = CivilDate(daysSince1970: date.daysSince1970 + 1)
+        }
+        return Duration(milliseconds: total)
+    }
+}

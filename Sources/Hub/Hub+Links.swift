@@ -1,0 +1,89 @@
+import Model
+
+// Who may speak on a link, and to whom a message goes.
+
+extension Hub {
+    /// Silence between two frames on a bus; more than 3.5 characters at 9600 baud.
+    static let gap = Duration.milliseconds(5)
+    /// A unit that does not answer is asked ever more rarely, down to this many times its usual interval.
+    static let rarest: Int64 = 30
+    static let routesKept = 4096
+
+    /// A time on the wire as a length of the lab's time.
+    func linkTime(_ real: Duration) -> Duration { real * linkSpeed }
+
+    /// All topic filters that the devices of a broker listen on.
+    package func subscriptions(broker index: Int) -> [String] {
+        var filters: [String] = []
+        for device in devices where device.configuration.link == .broker(index) {
+            for filter in device.driver.subscriptions where !filters.contains(filter) { filters.append(filter) }
+        }
+        return filters
+    }
+
+    mutating func route(_ topic: String, _ broker: Int) -> [BrokerRuntime.Route] {
+        if let known = brokers[broker].routes[topic] { return known }
+        var routes: [BrokerRuntime.Route] = []
+        for (index, device) in devices.enumerated() where device.configuration.link == .broker(broker) {
+            for (subscription, filter) in device.driver.subscriptions.enumerated()
+            where TopicFilter.matches(filter, topic) {
+                routes.append(
+                    BrokerRuntime.Route(
+                        device: index, source: Source(topic: topic, subscription: subscription, isRetained: false)))
+                break
+            }
+        }
+        if brokers[broker].routes.count >= Self.routesKept { brokers[broker].routes.removeAll() }
+        brokers[broker].routes[topic] = routes
+        return routes
+    }
+
+    /// Sends a driver's request on the link that it reads from.
+    mutating func send(_ request: Request, for index: Int, at now: Now) {
+        switch (request, devices[index].configuration.link) {
+        case (.write(let bytes, let replyWithin), .line(let line)):
+            guard lines[line].isOpen else { return }
+            act(.write(line: line, bytes: bytes))
+            if let replyWithin { lines[line].asked = (index, now.moment + linkTime(replyWithin)) }
+        case (.publish(let topic, let payload), .broker(let broker)):
+            act(.publish(broker: broker, topic: topic, payload: payload))
+        default:
+            break  // A driver cannot reach another link than its own.
+        }
+    }
+
+    /// Ends turns that got no answer and gives the next ones.
+    mutating func serveLines(at now: Now) {
+        for index in lines.indices where lines[index].isOpen {
+            if let asked = lines[index].asked, now.moment >= asked.until {
+                lines[index].asked = nil
+                lines[index].quietUntil = now.moment + linkTime(.milliseconds(100))
+                devices[asked.device].silentTurns += 1
+                _ = prompt(asked.device, at: now) { $0.noReply(&$1) }
+            }
+            guard lines[index].asked == nil, now.moment >= lines[index].quietUntil else { continue }
+            let waiting = lines[index].devices.filter { devices[$0].nextTurn <= now.moment }
+            guard let next = waiting.min(by: { devices[$0].nextTurn < devices[$1].nextTurn }),
+                let every = devices[next].configuration.every
+            else { continue }
+            // The third silence in a row is no accident any more.
+            let silent = Int64(max(0, devices[next].silentTurns - 2))
+            let factor = min(Self.rarest, 1 << min(silent, 10))
+            devices[next].nextTurn = now.moment + every * factor
+            _ = prompt(next, at: now) { $0.poll(&$1) }
+        }
+    }
+
+    /// When the next turn or time-out comes.
+    var lineDeadline: Moment {
+        var earliest = Moment.never
+        for line in lines where line.isOpen {
+            if let asked = line.asked {
+                earliest = min(earliest, asked.until)
+            } else {
+                for device in line.devices { earliest = min(earliest, max(devices[device].nextTurn, line.quietUntil)) }
+            }
+        }
+        return earliest
+    }
+}

@@ -1,0 +1,87 @@
+package import CityLink
+import Model
+package import Usage
+
+// A closed window becomes the content of a rollup: a function of its slots and the configuration, nothing else.
+
+extension Hub {
+    /// Whether all samples of a window are still there, so that it can be computed whole.
+    package func isWhole(_ window: Window) -> Bool { window.start >= windows.wholeFrom }
+
+    /// What a window says, computed from its slots.
+    package func content(of window: Window, source: RollupSource, showsMachines: Bool) -> RollupContent {
+        let lab = configuration.lab
+        let parts = machines.map { share(of: $0, in: window) }
+        var classes: [ClassUsage] = []
+        for part in parts {
+            if let index = classes.firstIndex(where: { $0.name == part.usage.className }) {
+                classes[index].machines += 1
+                classes[index].totals = classes[index].totals + part.usage.totals
+            } else {
+                classes.append(ClassUsage(name: part.usage.className, machines: 1, totals: part.usage.totals))
+            }
+        }
+        let metered = parts.filter { $0.expected > 0 }
+        let length = window.length.milliseconds
+        let known = parts.reduce(0) { sum, part in
+            sum + length - part.usage.totals[.unknown] - part.usage.totals[.offline]
+        }
+        return RollupContent(
+            lab: lab.id, grain: RollupGrain(window.grain), start: window.start, end: window.end, tz: lab.zone.name,
+            localDate: window.date,
+            coverage: RollupCoverage(
+                usage: Self.share(known, of: length * Int64(parts.count)),
+                energy: Self.share(metered.reduce(0) { $0 + $1.covered }, of: metered.reduce(0) { $0 + $1.expected })),
+            lateDropped: parts.reduce(0) { $0 + $1.late },
+            openSeconds: lab.open.isEmpty
+                ? nil : lab.open.open(from: window.start, to: window.end, in: lab.zone).milliseconds / 1000,
+            totals: parts.reduce(UsageTotals()) { $0 + $1.usage.totals },
+            classes: classes.sorted { $0.name < $1.name },
+            machines: showsMachines ? parts.map(\.usage) : nil, source: source)
+    }
+
+    /// One machine's part of a window.
+    private struct Part {
+        let usage: CityLink.MachineUsage
+        /// Milliseconds for which its energy is known, and for which it could be.
+        let covered: Int64
+        let expected: Int64
+        let late: Int64
+    }
+
+    private func share(of machine: MachineRuntime, in window: Window) -> Part {
+        let sum = machine.usage.slots.sum(from: window.start, to: window.end)
+        let length = window.length.milliseconds
+        var totals = UsageTotals(states: sum.stateMilliseconds)
+        // What nobody observed is unknown, and the states sum to the window.
+        totals[.unknown] += max(0, length - sum.observed)
+        let channels = machine.configuration.devices.flatMap { devices[$0].channels.map(\.name) }
+        if channels.contains("job") { totals.jobs = sum.jobs }
+        let expected = length * Int64(machine.configuration.energy.count)
+        if sum.energyCovered > 0 {
+            totals.energyMilliwattHours = sum.energy
+            totals.idleEnergyMilliwattHours = sum.idleEnergy
+            totals.energyMethod = "register"
+        }
+        totals.energyCorrections = sum.corrections
+        if channels.contains("shots") { totals.shots = sum.shots }
+        if channels.contains("items") || machine.configuration.itemsPerShot != nil { totals.items = sum.items }
+        let usage = CityLink.MachineUsage(
+            id: machine.configuration.id, className: machine.configuration.machineClass, totals: totals)
+        return Part(usage: usage, covered: sum.energyCovered, expected: expected, late: sum.late)
+    }
+
+    /// A share in thousandths, so that a hair's breadth makes no new revision; nil where there is nothing to share.
+    private static func share(_ part: Int64, of whole: Int64) -> Double? {
+        whole == 0 ? nil : Double(min(whole, max(0, part)) * 1000 / whole) / 1000
+    }
+}
+
+extension RollupGrain {
+    package init(_ grain: Window.Grain) {
+        switch grain {
+        case .hour: self = .hour
+        case .day: self = .day
+        }
+    }
+}

@@ -1,0 +1,102 @@
+package import Model
+import Usage
+
+// Events for whoever watches live.
+
+extension Hub {
+    func eventData(_ members: [JSON.Member]) -> [UInt8] { JSON.object(members).bytes }
+
+    /// A reading, as it was stored.
+    mutating func tell(_ reading: Reading, of index: Int, at time: Instant) {
+        let channel = devices[index].channels[reading.channel]
+        if channel.kind == .event, channel.name == "job", case .event(let outcome) = reading.value {
+            tellJob(outcome, of: index, at: time)
+        }
+        guard isWatched else { return }
+        let value: JSON =
+            switch reading.value {
+            case .number(let number): .number(number)
+            case .state(let state, _): .string(state.rawValue)
+            case .event(let name): .string(name)
+            case .unknown: .null
+            }
+        act(
+            .event(
+                "reading",
+                eventData([
+                    .init("t", .string(time.description)), .init("device", .string(devices[index].configuration.id)),
+                    .init("channel", .string(channel.name)), .init("value", value),
+                    .init("unit", .optional(channel.unit?.rawValue)),
+                    .init("machine", .optional(devices[index].machine.map { machines[$0].configuration.id })),
+                ])))
+        // What a person sees should not wait for the next second.
+        if let machine = devices[index].machine { tellState(of: machine) }
+    }
+
+    private mutating func tellJob(_ outcome: String, of index: Int, at time: Instant) {
+        guard let machine = devices[index].machine else { return }
+        let id = machines[machine].configuration.id
+        act(.log(.info, "machine \(id): job \(outcome)"))
+        act(
+            .event(
+                "job",
+                eventData([
+                    .init("t", .string(time.description)), .init("machine", .string(id)),
+                    .init("outcome", .string(outcome)),
+                ])))
+    }
+
+    /// A machine's state, if it is another one than was told last.
+    mutating func tellState(of index: Int) {
+        let usage = machines[index].usage
+        guard usage.state != machines[index].told.state || usage.reason != machines[index].told.reason else { return }
+        let isNew = usage.state != machines[index].told.state
+        machines[index].told = (usage.state, usage.reason)
+        let id = machines[index].configuration.id
+        if isNew { act(.log(.info, "machine \(id): \(usage.state.rawValue) (\(usage.reason))")) }
+        act(
+            .event(
+                "state",
+                eventData([
+                    .init("t", .string(usage.since.description)), .init("machine", .string(id)),
+                    .init("state", .string(usage.state.rawValue)), .init("reason", .string(usage.reason)),
+                    .init("since", .string(usage.since.description)),
+                ])))
+    }
+
+    /// Decisions about counters that a person may want to look at.
+    mutating func tellCorrections(of index: Int) {
+        let events = machines[index].usage.events
+        guard let newest = events.last, newest != machines[index].lastCorrection else { return }
+        machines[index].lastCorrection = newest
+        let change = newest.correction
+        act(
+            .log(
+                .notice,
+                "machine \(machines[index].configuration.id): energy counter \(change.kind.rawValue) from \(change.before) to \(change.after) mWh"
+            ))
+    }
+
+    /// Alerts that are new, or over.
+    mutating func tellAlerts() {
+        let now = alerts()
+        for alert in now where !toldAlerts.contains(where: { $0.id == alert.id }) {
+            act(.event("alert", eventData(alert.members + [.init("active", .bool(true))])))
+        }
+        for alert in toldAlerts where !now.contains(where: { $0.id == alert.id }) {
+            act(.event("alert", eventData(alert.members + [.init("active", .bool(false))])))
+        }
+        toldAlerts = now
+    }
+}
+
+extension Alert {
+    /// As the API and the event stream show it.
+    package var members: [JSON.Member] {
+        [
+            .init("id", .string(id)), .init("severity", .string(severity.rawValue)),
+            .init("machine", .optional(machine)), .init("text_en", .string(english)), .init("text_ko", .string(korean)),
+            .init("since", .optional(since?.description)),
+        ]
+    }
+}

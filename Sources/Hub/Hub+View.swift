@@ -1,0 +1,142 @@
+package import Model
+package import Usage
+
+// What the hub shows: plain values for pages, the API and metrics.
+
+package struct DeviceView: Sendable {
+    package let id: String
+    package let driver: String
+    package let model: String?
+    package let link: String
+    package let isOnline: Bool?
+    package let lastSeen: Instant?
+    package let faults: Int
+    package let faultsByKind: [Fault.Kind: Int]
+    package let lastFault: (fault: Fault, at: Instant)?
+    package let values: [(channel: Channel, latest: Latest?)]
+}
+
+package struct MachineView: Sendable {
+    package let id: String
+    package let name: String
+    package let machineClass: String
+    package let state: MachineState
+    package let reason: String
+    package let since: Instant
+    package let power: Double?
+    /// The civil day so far; its states sum to the time since it began.
+    package let today: Slot
+    package let countsEnergy: Bool
+    package let countsShots: Bool
+    package let countsItems: Bool
+    package let devices: [DeviceView]
+    package let series: [String]
+}
+
+/// Something that a person should know.
+package struct Alert: Sendable, Hashable {
+    package enum Severity: String, Sendable { case warning, error }
+    package let id: String
+    package let severity: Severity
+    package let machine: String?
+    package let english: String
+    package let korean: String
+    package let since: Instant?
+}
+
+extension Hub {
+    package func machineViews(at now: Now) -> [MachineView] {
+        let midnight = configuration.lab.zone.start(of: configuration.lab.zone.date(at: now.wall))
+        return machines.map { machine in
+            var today = machine.usage.slots.sum(from: midnight, to: now.wall.floor(to: Slot.length) + Slot.length)
+            // What is not decided yet counts as what the machine does now; what was never observed, as unknown.
+            let open = now.wall - max(machine.usage.settled, midnight)
+            if open > .zero { today[machine.usage.state] += open.milliseconds }
+            today[MachineState.unknown] += max(0, (now.wall - midnight).milliseconds - today.observed)
+            let own = machine.configuration.devices
+            return MachineView(
+                id: machine.configuration.id, name: machine.configuration.name,
+                machineClass: machine.configuration.machineClass, state: machine.usage.state,
+                reason: machine.usage.reason, since: machine.usage.since, power: machine.usage.power, today: today,
+                countsEnergy: !machine.configuration.energy.isEmpty,
+                countsShots: machine.usage.countsShots,
+                countsItems: machine.usage.countsItems || machine.configuration.itemsPerShot != nil,
+                devices: own.map(deviceView), series: own.flatMap { deviceSeries(devices[$0]) })
+        }
+    }
+
+    package func deviceViews() -> [DeviceView] { devices.indices.map(deviceView) }
+
+    private func deviceSeries(_ device: DeviceRuntime) -> [String] {
+        device.channels.indices.filter { device.series[$0] != nil }.map {
+            "\(device.configuration.id)/\(device.channels[$0].name)"
+        }
+    }
+
+    private func deviceView(_ index: Int) -> DeviceView {
+        let device = devices[index]
+        let link =
+            switch device.configuration.link {
+            case .broker(let broker): brokers[broker].configuration.name
+            case .line(let line): lines[line].configuration.name
+            }
+        return DeviceView(
+            id: device.configuration.id, driver: device.configuration.driverName, model: device.configuration.model,
+            link: link, isOnline: device.isOnline, lastSeen: device.lastSeen?.wall, faults: device.faults,
+            faultsByKind: device.faultsByKind, lastFault: device.lastFault,
+            values: zip(device.channels, device.latest).map { ($0, $1) })
+    }
+
+    /// What is wrong now, worst first.
+    package func alerts() -> [Alert] {
+        var alerts: [Alert] = []
+        func add(
+            _ severity: Alert.Severity, _ id: String, _ english: String, _ korean: String, machine: Int? = nil,
+            since: Instant? = nil
+        ) {
+            let name = machine.map { machines[$0].configuration.id }
+            alerts.append(
+                Alert(id: id, severity: severity, machine: name, english: english, korean: korean, since: since))
+        }
+        if let storeTrouble {
+            add(.error, "store", "Samples are not stored: \(storeTrouble)", "측정값을 저장하지 못합니다: \(storeTrouble)")
+        }
+        for broker in brokers where !broker.isUp {
+            let name = broker.configuration.name
+            add(
+                .error, "broker/\(name)", "MQTT broker \(name): \(broker.trouble)",
+                "MQTT 브로커 \(name): \(broker.trouble)")
+        }
+        for line in lines where !line.isOpen {
+            let name = line.configuration.name
+            add(.error, "line/\(name)", "Serial line \(name): \(line.trouble)", "시리얼 \(name): \(line.trouble)")
+        }
+        for device in devices where device.isOnline == false {
+            let id = device.configuration.id
+            add(
+                .warning, "device/\(id)", "\(id) does not answer; check its power and cable",
+                "\(id) 응답 없음: 전원과 배선을 확인하세요", machine: device.machine, since: device.lastSeen?.wall)
+        }
+        for (index, machine) in machines.enumerated() where machine.usage.state == .fault {
+            let name = machine.configuration.name
+            add(
+                .error, "fault/\(machine.configuration.id)", "\(name): fault, \(machine.usage.reason)",
+                "\(name): 고장, \(machine.usage.reason)", machine: index, since: machine.usage.since)
+        }
+        for (index, machine) in machines.enumerated() where machine.usage.state == .blocked {
+            let name = machine.configuration.name
+            add(
+                .warning, "blocked/\(machine.configuration.id)", "\(name) needs a person: \(machine.usage.reason)",
+                "\(name): 사람의 조치가 필요합니다 (\(machine.usage.reason))", machine: index, since: machine.usage.since)
+        }
+        return alerts.sorted { $0.severity == .error && $1.severity != .error }
+    }
+
+    /// The links with what is wrong with them, for `/metrics`.
+    package var linkStates: [(name: String, isUp: Bool)] {
+        brokers.map { ($0.configuration.name, $0.isUp) } + lines.map { ($0.configuration.name, $0.isOpen) }
+    }
+
+    /// Bytes that came on a bus while nobody was asked.
+    package var unaskedBytes: Int { lines.reduce(0) { $0 + $1.unasked } }
+}

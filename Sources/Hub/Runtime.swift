@@ -1,0 +1,110 @@
+package import Model
+package import Usage
+import Store
+
+// What the hub keeps of each device, line and machine while it runs.
+
+/// What a channel of a device means to its machine.
+enum Role: Hashable {
+    case none
+    /// Not a quantity but a sign of life; kept by the hub itself.
+    case online
+    case state, job, power, shots, items
+    /// Index among the machine's energy counters.
+    case energy(Int)
+    case zoneTemperature(String)
+    case zoneSetpoint(String)
+}
+
+struct DeviceRuntime {
+    let configuration: Configuration.Device
+    var driver: any DeviceDriver
+    let channels: [Channel]
+    let roles: [Role]
+    /// Index of the machine that it belongs to.
+    let machine: Int?
+    /// Whether its silence makes the machine offline.
+    let tellsState: Bool
+    var series: [SeriesID?]
+    var onlineSeries: SeriesID?
+    var isOnline: Bool?
+    var lastSeen: Now?
+    var faults = 0
+    var faultsByKind: [Fault.Kind: Int] = [:]
+    var lastFault: (fault: Fault, at: Instant)?
+    var latest: [Latest?]
+    /// When it is asked next.
+    var nextTurn = Moment.never
+    /// How many times in a row it did not answer.
+    var silentTurns = 0
+}
+
+/// The last value of a channel.
+package struct Latest: Hashable, Sendable {
+    package let value: Value
+    package let time: Instant
+}
+
+struct LineRuntime {
+    let configuration: Configuration.Line
+    /// Indices of the devices on it.
+    let devices: [Int]
+    let isBus: Bool
+    var isOpen = false
+    var trouble = "not opened yet"
+    /// Who was asked, and until when the answer may come.
+    var asked: (device: Int, until: Moment)?
+    /// Nobody may speak before.
+    var quietUntil = Moment(nanoseconds: .min)
+    /// Bytes that came while nobody was asked.
+    var unasked = 0
+}
+
+struct BrokerRuntime {
+    let configuration: Configuration.Broker
+    var isUp = false
+    var trouble = "not connected yet"
+    /// Which devices a topic goes to. Bounded: a flood of topics empties it.
+    var routes: [String: [Route]] = [:]
+
+    struct Route {
+        let device: Int
+        let source: Source
+    }
+}
+
+struct MachineRuntime {
+    let configuration: Configuration.Machine
+    var usage: MachineUsage
+    var told: (state: MachineState, reason: String) = (.unknown, "")
+    var lastCorrection: UsageEvent?
+}
+
+/// What the owner of the hub must do.
+package enum Effect: Sendable {
+    case write(line: Int, bytes: [UInt8])
+    case publish(broker: Int, topic: String, payload: [UInt8])
+    /// An event for whoever watches: its name and JSON data.
+    case event(String, [UInt8])
+    case log(LogLevel, String)
+    /// A window is closed or changed and should be offered to the outbox.
+    case window(Window)
+}
+
+package enum LogLevel: Int, Sendable {
+    case error = 3
+    case warning = 4
+    case notice = 5
+    case info = 6
+}
+
+/// What came in and what became of it; everything adds up.
+package struct Tally: Hashable, Sendable {
+    package var messages = 0
+    package var chunks = 0
+    package var readings = 0
+    package var stored = 0
+    package var unrouted = 0
+    package var noSeries = 0
+    package var faults = 0
+}

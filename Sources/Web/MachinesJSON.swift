@@ -1,0 +1,88 @@
+import Hub
+import Model
+import Usage
+
+/// Machines, devices and alerts as the API shows them. Unknown is null, never 0.
+enum MachinesJSON {
+    static func all(_ hub: Hub, _ now: Now) -> JSON {
+        let lab = hub.configuration.lab
+        return .object([
+            "lab": .object(["id": .string(lab.id), "name": .string(lab.name), "timezone": .string(lab.zone.name)]),
+            "now": .string(now.wall.description),
+            "machines": .array(hub.machineViews(at: now).map(machine)),
+        ])
+    }
+
+    static func one(_ hub: Hub, _ id: String, _ now: Now) -> JSON? {
+        hub.machineViews(at: now).first { $0.id == id }.map(machine)
+    }
+
+    static func devices(_ hub: Hub) -> JSON {
+        .object(["devices": .array(hub.deviceViews().map { device($0, withValues: true) })])
+    }
+
+    static func alerts(_ hub: Hub) -> JSON {
+        .object(["alerts": .array(hub.alerts().map { .object($0.members) })])
+    }
+
+    private static func machine(_ view: MachineView) -> JSON {
+        .object([
+            "id": .string(view.id), "name": .string(view.name), "class": .string(view.machineClass),
+            "state": .string(view.state.rawValue), "reason": .string(view.reason),
+            "since": .string(view.since.description), "power_w": .optional(view.power), "today": today(view),
+            "devices": .array(view.devices.map { device($0, withValues: false) }),
+            "series": .array(view.series.map(JSON.string)),
+        ])
+    }
+
+    private static func today(_ view: MachineView) -> JSON {
+        var members = MachineState.allCases.map { state in
+            JSON.Member("\(state.rawValue)_s", .number(Double(view.today[state]) / 1000))
+        }
+        members.insert(.init("run_s", .number(Double(view.today[.running]) / 1000)), at: 0)
+        let knowsEnergy = view.countsEnergy && view.today.energyCovered > 0
+        members += [
+            .init("energy_wh", knowsEnergy ? .number(Double(view.today.energy) / 1000) : .null),
+            .init("idle_energy_wh", knowsEnergy ? .number(Double(view.today.idleEnergy) / 1000) : .null),
+            .init(
+                "jobs",
+                .object(JobOutcome.allCases.map { JSON.Member($0.rawValue, .integer(view.today[$0])) })),
+            .init("shots", view.countsShots ? .integer(view.today.shots) : .null),
+            .init("items", view.countsItems ? .integer(view.today.items) : .null),
+        ]
+        return .object(members)
+    }
+
+    private static func device(_ view: DeviceView, withValues: Bool) -> JSON {
+        var members: [JSON.Member] = [
+            .init("id", .string(view.id)), .init("driver", .string(view.driver)), .init("model", .optional(view.model)),
+            .init("link", .string(view.link)), .init("online", view.isOnline.map(JSON.bool) ?? .null),
+            .init("last_seen", .optional(view.lastSeen?.description)), .init("faults", .integer(view.faults)),
+            .init("last_fault", .optional(view.lastFault.map { "\($0.fault.kind.rawValue): \($0.fault.detail)" })),
+            .init(
+                "faults_by_kind",
+                .object(
+                    view.faultsByKind.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+                        JSON.Member($0.key.rawValue, .integer($0.value))
+                    })),
+        ]
+        if withValues {
+            members.append(.init("channels", .array(view.values.map { channel($0.channel, $0.latest) })))
+        }
+        return .object(members)
+    }
+
+    private static func channel(_ channel: Channel, _ latest: Latest?) -> JSON {
+        let value: JSON =
+            switch latest?.value {
+            case .number(let number): .number(number)
+            case .state(let state, _): .string(state.rawValue)
+            case .event(let name): .string(name)
+            case .unknown, nil: .null
+            }
+        return .object([
+            "channel": .string(channel.name), "unit": .optional(channel.unit?.rawValue),
+            "kind": .string(channel.kind.rawValue), "value": value, "t": .optional(latest?.time.description),
+        ])
+    }
+}

@@ -1,0 +1,74 @@
+import Hub
+import Model
+import Store
+import Usage
+
+/// The Prometheus text format, version 0.0.4. Labels come from the configuration alone, so their number is bounded.
+enum Metrics {
+    static func text(_ hub: Hub, _ around: WebSurroundings) -> String {
+        var out = ""
+        func family(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: Double)]) {
+            guard !samples.isEmpty else { return }
+            out += "# HELP fabgate_\(name) \(help)\n# TYPE fabgate_\(name) \(type)\n"
+            for sample in samples {
+                var number: [UInt8] = []
+                JSON.append(sample.value, to: &number)
+                let labels = sample.labels.isEmpty ? "" : "{\(sample.labels)}"
+                out += "fabgate_\(name)\(labels) \(String(decoding: number, as: UTF8.self))\n"
+            }
+        }
+        func label(_ name: String, _ value: String) -> String {
+            let escaped = value.flatMap { character -> [Character] in
+                switch character {
+                case "\\": ["\\", "\\"]
+                case "\"": ["\\", "\""]
+                case "\n": ["\\", "n"]
+                default: [character]
+                }
+            }
+            return "\(name)=\"\(String(escaped))\""
+        }
+
+        let tally = hub.tally
+        family("mqtt_messages_total", "counter", "MQTT messages received.", [("", Double(tally.messages))])
+        family("serial_chunks_total", "counter", "Reads from serial lines.", [("", Double(tally.chunks))])
+        family("readings_total", "counter", "Readings decoded.", [("", Double(tally.readings))])
+        family("samples_stored_total", "counter", "Samples handed to the store.", [("", Double(tally.stored))])
+        family(
+            "not_used_total", "counter", "What arrived and was not stored, by reason.",
+            [
+                (label("reason", "no_device"), Double(tally.unrouted)),
+                (label("reason", "no_series"), Double(tally.noSeries)),
+                (label("reason", "unasked_bytes"), Double(hub.unaskedBytes)),
+            ])
+        family(
+            "link_up", "gauge", "1 while a broker is connected or a serial line is open.",
+            hub.linkStates.map { (label("link", $0.name), $0.isUp ? 1 : 0) })
+        let devices = hub.deviceViews()
+        family(
+            "device_online", "gauge", "1 while the device is heard; missing before it was heard first.",
+            devices.compactMap { device in device.isOnline.map { (label("device", device.id), $0 ? 1 : 0) } })
+        family(
+            "device_faults_total", "counter", "What a driver could not use, by kind.",
+            devices.flatMap { device in
+                device.faultsByKind.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+                    (label("device", device.id) + "," + label("kind", $0.key.rawValue), Double($0.value))
+                }
+            })
+        let machines = hub.machineViews(at: around.now)
+        family(
+            "machine_power_watts", "gauge", "Power now, where it is known.",
+            machines.compactMap { machine in machine.power.map { (label("machine", machine.id), $0) } })
+        family(
+            "machine_state", "gauge", "1 for the state that the machine is in.",
+            machines.map { (label("machine", $0.id) + "," + label("state", $0.state.rawValue), 1) })
+        family(
+            "machine_today_energy_watt_hours", "gauge", "Energy since the lab's midnight, where it is counted.",
+            machines.filter { $0.countsEnergy && $0.today.energyCovered > 0 }.map {
+                (label("machine", $0.id), Double($0.today.energy) / 1000)
+            })
+        let pending = around.outbox["pending"]?.number ?? 0
+        family("outbox_pending", "gauge", "Rollups that wait for a receipt.", [("", pending)])
+        return out
+    }
+}

@@ -1,0 +1,140 @@
+import Hub
+import Model
+import Plugs
+import Ports
+import Testing
+
+/// Reads configuration text as the program does.
+private func read(_ text: String, more: [String] = []) -> (Configuration?, [String]) {
+    var documents: [Document] = []
+    for (index, text) in ([text] + more).enumerated() {
+        do { documents.append(try YAML.parse(text, file: index == 0 ? "fabgate.yaml" : "conf.d/\(index).yaml")) } catch
+        {
+            return (nil, ["\(error)"])
+        }
+    }
+    var reader = ConfigurationReader(catalog: Catalog(drivers: plugDrivers)) { name in
+        guard name == "Asia/Seoul" else { throw ZoneUnknown(name: name) }
+        return Zone(name: name, changes: [.init(at: .distantPast, offsetSeconds: 9 * 3600)])
+    }
+    let configuration = reader.read(documents)
+    return (configuration, reader.problems.all.map(\.description))
+}
+
+private struct ZoneUnknown: Error, CustomStringConvertible {
+    let name: String
+    var description: String { "there is no time zone '\(name)'" }
+}
+
+private let good = """
+    lab:      { id: "urn:fablabs:io:lab:test", name: Test, timezone: Asia/Seoul, open: { mon-fri: "10:00-22:00", sat: "10:00-18:00" } }
+    mqtt:     [{ name: main, url: "mqtt://127.0.0.1:1883" }]
+    serial:   [{ name: bus1, port: /dev/ttyUSB0, baud: 9600, format: 8N1 }]
+    devices:  [{ id: laser-plug, driver: tasmota, mqtt: main, topic: laser }]
+    machines: [{ id: laser, name: "Laser 60W", class: laser, devices: [laser-plug],
+                 usage: { from: power, idle_below: 5 W, running_above: 60 W, dwell: 20 s } }]
+    store:    { path: /tmp/x, size: 512 MiB, sync: 1 s }
+    http:     { listen: "127.0.0.1:8080" }
+    city:     [{ name: seoul, kind: fabcity, url: "https://city.example", token_file: token, grains: [P1D], detail: class }]
+
+    """
+
+/// One change of the good text, and what must be said about it.
+struct Mistake: Sendable, CustomTestStringConvertible {
+    let old: String
+    let new: String
+    let expected: String
+    var testDescription: String { new.isEmpty ? "without \(old)" : new }
+    init(_ old: String, _ new: String, _ expected: String) {
+        self.old = old
+        self.new = new
+        self.expected = expected
+    }
+}
+
+@Suite struct ConfigurationTests {
+    @Test func goodConfigurationIsTaken() throws {
+        let (configuration, problems) = read(good)
+        #expect(problems == [])
+        let made = try #require(configuration)
+        #expect(made.machines[0].source == .power(.init(idleBelow: 5, runningAbove: 60, dwell: .seconds(20))))
+        #expect(made.store.size == 512 << 20)
+        #expect(made.lab.open.days[5] == [.init(from: 600, to: 1080)])
+        #expect(made.lab.open.days[6].isEmpty)
+    }
+
+    static let mistakes = [
+        Mistake(
+            "topic: laser", "topik: laser",
+            "fabgate.yaml:4:66: device laser-plug has no key 'topik'; did you mean 'topic'?"),
+        Mistake(
+            "driver: tasmota", "driver: tasmoto",
+            "fabgate.yaml:4:39: no driver is called 'tasmoto'; did you mean 'tasmota'?"),
+        Mistake(
+            "mqtt: main, topic", "mqtt: mian, topic",
+            "fabgate.yaml:4:54: no broker is called 'mian'; did you mean 'main'?"),
+        Mistake(
+            "devices: [laser-plug]", "devices: [laser-plugg]",
+            "no device is called 'laser-plugg'; did you mean 'laser-plug'?"),
+        Mistake("idle_below: 5 W", "idle_below: 5 Wat", "'Wat' is no unit for 'idle_below'"),
+        Mistake("idle_below: 5 W", "idle_below: 5", "'idle_below' of 'usage' of machine needs a unit (W, kW)"),
+        Mistake("idle_below: 5 W", "idle_below: 500 W", "'running_above' (60.0 W) must be more than 'idle_below'"),
+        Mistake("dwell: 20 s", "dwell: soon", "'dwell' of 'usage' of machine must be a number with a unit"),
+        Mistake("class: laser", "class: lazer", "'lazer' is no class for machine; use"),
+        Mistake("Asia/Seoul", "Asia/Soul", "fabgate.yaml:1:65: there is no time zone 'Asia/Soul'"),
+        Mistake("mqtt://127.0.0.1:1883", "http://127.0.0.1", "is no broker; write mqtt://HOST:1883"),
+        Mistake("format: 8N1", "format: 8X1", "'8X1' is no serial format"),
+        Mistake("baud: 9600", "baud: fast", "'baud' of serial line must be a whole number from 300"),
+        Mistake(
+            "size: 512 MiB", "size: 512 MB",
+            "'MB' is no unit for 'size' of 'store' of the configuration; use KiB, MiB, GiB"),
+        Mistake("https://city.example", "http://city.example", "must be an https:// address"),
+        Mistake("grains: [P1D]", "grains: [P1W]", "a grain is PT1H or P1D"),
+        Mistake("mon-fri:", "mon-fry:", "'mon-fry' is no day or range of days"),
+        Mistake("10:00-18:00", "18:00-10:00", "are no hours"),
+        Mistake("from: power", "from: powder", "'powder' cannot tell use"),
+        Mistake("store:  ", "stoer:  ", "the configuration has no key 'stoer'; did you mean 'store'?"),
+        Mistake("listen: \"127.0.0.1:8080\"", "listen: 8080", "'listen' must be ADDRESS:PORT"),
+        Mistake("id: laser-plug, ", "", "device needs 'name', for example `name: laser-plug`"),
+    ]
+
+    @Test(arguments: mistakes) func mistakeIsNamedWithItsPlace(mistake: Mistake) {
+        #expect(good.contains(mistake.old), "the good text has no '\(mistake.old)'")
+        let text = good.replacing(mistake.old, with: mistake.new, maxReplacements: 1)
+        let (configuration, problems) = read(text)
+        #expect(configuration == nil)
+        #expect(problems.contains { $0.contains(mistake.expected) }, "\(problems)")
+        #expect(problems.allSatisfy { $0.hasPrefix("fabgate.yaml:") })
+    }
+
+    @Test func allMistakesAreToldAtOnce() {
+        let text = good.replacing("8N1", with: "8X1").replacing("topic: laser", with: "topik: laser")
+        #expect(read(text).1.count >= 2)
+    }
+
+    @Test func filesBesideAreJoined() throws {
+        let more = """
+            devices:  [{ id: second, driver: tasmota, mqtt: main, topic: second }]
+            machines: [{ id: saw, devices: [second] }]
+
+            """
+        let (configuration, problems) = read(good, more: [more])
+        #expect(problems == [])
+        #expect(try #require(configuration).machines.map(\.id) == ["laser", "saw"])
+        let twice = read(good, more: ["store: { size: 1 GiB }\n"]).1
+        #expect(twice.contains { $0.hasPrefix("conf.d/1.yaml:1:") && $0.contains("stands in another file already") })
+    }
+
+    @Test func emptyConfigurationSaysWhatIsNeeded() {
+        #expect(read("").1.contains { $0.contains("needs 'lab'") })
+    }
+
+    @Test func openingHoursAddUp() throws {
+        let made = try #require(read(good).0)
+        let monday = made.lab.zone.start(of: try #require(CivilDate(year: 2026, month: 11, day: 23)))
+        #expect(made.lab.open.open(from: monday, to: monday + .hours(24), in: made.lab.zone) == .hours(12))
+        #expect(made.lab.open.open(from: monday + .hours(9), to: monday + .hours(11), in: made.lab.zone) == .hours(1))
+        let sunday = monday - .hours(24)
+        #expect(made.lab.open.open(from: sunday, to: sunday + .hours(24), in: made.lab.zone) == .zero)
+    }
+}
