@@ -106,21 +106,3 @@ enum RollupTable {
         }
     }
 }
-
-/// Rollups as a table for a file, window by window.
-package enum RollupExport {
-    package static var header: [UInt8] { RollupTable.header }
-
-    /// The CSV lines of one window's totals.
-    package static func lines(of rollup: StoredRollup) -> [UInt8] {
-        var text: [UInt8] = []
-        RollupTable.append(rollup, .total, to: &text)
-        return text
-    }
-
-    /// One item as one line of JSON: `{"digest","received","rollup"}`.
-    package static func json(of rollup: StoredRollup) -> [UInt8] {
-        Array("{\"digest\":\"\(rollup.digest)\",\"received\":\"\(rollup.received)\",\"rollup\":".utf8) + rollup.text
-            + [UInt8(ascii: "}"), 10]
-    }
-}
