@@ -1,3 +1,7 @@
+// libc's types stay those of Swift's Glibc module; else each file that makes one has to import whichever C module
+// happened to include its header first.
+#pragma clang module import SwiftGlibc
+
 #include <curl/curl.h>
 
 // curl_easy_setopt, curl_multi_setopt and curl_easy_getinfo are variadic, which Swift cannot call.

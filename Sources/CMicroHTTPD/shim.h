@@ -1,3 +1,7 @@
+// libc's types stay those of Swift's Glibc module; else each file that makes one has to import whichever C module
+// happened to include its header first.
+#pragma clang module import SwiftGlibc
+
 #include <microhttpd.h>
 
 // Swift cannot call variadic functions, so these wrap the ones that are needed.

@@ -69,7 +69,8 @@ final class HTTPExchange {
     ) throws(HTTPRefusal) -> HTTPRequest {
         head.method = bytes(method, strlen(method))
         head.version = bytes(version, strlen(version))
-        head.bytes = fabgate_mhd_head_bytes(connection)
+        // The library measures its block from the method on, so this stays inside its memory.
+        head.block = bytes(method, fabgate_mhd_head_bytes(connection))
         withUnsafeMutablePointer(to: &head.headers) { headers in
             _ = MHD_get_connection_values_n(
                 connection, .HEADER_KIND,

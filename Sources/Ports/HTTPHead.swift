@@ -29,8 +29,9 @@ struct HTTPHead {
     /// The request target as sent, not decoded: `/a%20b?c=d`.
     var target: [UInt8] = []
     var headers: [(name: [UInt8], value: [UInt8])] = []
-    /// Length of the whole block, 0 where the library does not know.
-    var bytes = 0
+    /// The whole block from the method on, as the library left it: it cuts the block into texts by writing zeros over
+    /// separators, so a zero that the client sent ends a text early and hides what follows.
+    var block: [UInt8] = []
 
     /// Checks everything; the request has no body yet.
     func request(_ limits: HTTPLimits, from address: String) throws(HTTPRefusal) -> HTTPRequest {
@@ -39,6 +40,7 @@ struct HTTPHead {
             throw .malformed("The method is no name.")
         }
         try checkSize(limits)
+        try checkNothingHides()
         for (name, value) in headers { try check(name, value) }
         try checkLength(isLatest: isLatest)
         try checkHost(isLatest: isLatest, limits.hosts)
@@ -62,10 +64,28 @@ struct HTTPHead {
     }
 
     private func checkSize(_ limits: HTTPLimits) throws(HTTPRefusal) {
-        guard bytes <= limits.headerBytes, headers.count <= 100 else {
+        guard block.count <= limits.headerBytes, headers.count <= 100 else {
             throw HTTPRefusal(
                 431, "Request header fields too large",
                 "Request line and headers may have \(limits.headerBytes) bytes in 100 lines.")
+        }
+    }
+
+    /// Every byte of the block that can mean something must stand in one of the texts that came out of it.
+    private func checkNothingHides() throws(HTTPRefusal) {
+        var hidden = count(block) - count(method) - count(target) - count(version)
+        for (name, value) in headers { hidden -= count(name) + count(value) }
+        guard hidden == 0 else { throw .malformed("A zero byte, or a line without a name, hides a part of the head.") }
+    }
+
+    /// How many bytes are no white space, no zero and none of the separators that the library may overwrite.
+    private func count(_ bytes: [UInt8]) -> Int {
+        bytes.count { byte in
+            switch byte {
+            case 0...0x20: false
+            case UInt8(ascii: ":"), UInt8(ascii: "?"), UInt8(ascii: "&"), UInt8(ascii: "="), UInt8(ascii: "+"): false
+            default: true
+            }
         }
     }
 

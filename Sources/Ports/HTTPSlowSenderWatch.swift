@@ -1,4 +1,3 @@
-internal import CMicroHTTPD
 @preconcurrency internal import Glibc
 internal import Model
 
