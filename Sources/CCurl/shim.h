@@ -16,11 +16,7 @@ static inline CURLcode fabgate_curl_write(CURL *h, CURLoption function, fabgate_
     return r ? r : curl_easy_setopt(h, data, u);
 }
 static inline long fabgate_curl_info_long(CURL *h, CURLINFO i) { long v = 0; curl_easy_getinfo(h, i, &v); return v; }
-static inline void *fabgate_curl_info_pointer(CURL *h) {
-    char *v = 0;
-    curl_easy_getinfo(h, CURLINFO_PRIVATE, &v);
-    return v;
-}
+static inline CURLMcode fabgate_curl_multi_long(CURLM *m, CURLMoption o, long v) { return curl_multi_setopt(m, o, v); }
 typedef int (*fabgate_curl_socket)(CURL *, curl_socket_t, int, void *, void *);
 typedef int (*fabgate_curl_timer)(CURLM *, long, void *);
 static inline CURLMcode fabgate_curl_multi_callbacks(
