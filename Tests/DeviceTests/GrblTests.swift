@@ -211,6 +211,7 @@ private struct Session {
         session.line(report("100"), times: 5)
         session.line(idle, times: 12)
         #expect(session.on("job") == ["completed", "unknown", "completed"])
+        #expect(session.on("progress").last == "unknown")
     }
 
     @Test func jobOutlivesTheLink() throws {

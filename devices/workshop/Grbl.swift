@@ -150,7 +150,7 @@ package struct Grbl: DeviceDriver {
     private mutating func take(_ report: GrblReport, _ out: inout Outbox) {
         if let feed = report.feed { out.report(At.feed, of: channels, feed * millimetresPerUnit) }
         if let spindle = report.spindle { out.report(At.spindle, of: channels, spindle) }
-        if let progress = report.progress { out.report(At.progress, of: channels, progress) }
+        if let progress = report.progress, !waitsForQuiet { out.report(At.progress, of: channels, progress) }
         let state = report.state
         let isConfirmed = candidate == state
         candidate = state
