@@ -229,6 +229,12 @@ private struct Session {
         #expect(session.said == ["feed=254", "spindle=9000"])
     }
 
+    @Test func floodsAreBounded() throws {
+        var driver = try Session().driver
+        let out = driver.says(String(repeating: "ALARM:1\n<Idle|FS:1,1>\n", count: 500))
+        #expect(out.readings.count <= 64 && out.kinds.contains(.overrun))
+    }
+
     @Test func silenceIsNoConfirmation() throws {
         var session = try Session()
         session.line(run)

@@ -104,6 +104,9 @@ package struct Grbl: DeviceDriver {
             switch lines.take(bytes[i]) {
             case .more: break
             case .overlong: out.note(.overrun, "a line longer than 512 bytes")
+            case .line where out.readings.count > 56:
+                // More than a controller can say in the time between two calls.
+                out.note(.overrun, "too many lines at once")
             case .line: take(lines.line, &out)
             }
         }
