@@ -211,6 +211,7 @@ private struct Session {
         session.line(report("100"), times: 5)
         session.line(idle, times: 12)
         #expect(session.on("job") == ["completed", "unknown", "completed"])
+        #expect(session.on("progress").last == "unknown")
     }
 
     @Test func jobOutlivesTheLink() throws {
@@ -226,6 +227,12 @@ private struct Session {
         var session = try Session(keys: "{ inches: true }")
         session.line("<Run|MPos:1,2,3|FS:10,9000>")
         #expect(session.said == ["feed=254", "spindle=9000"])
+    }
+
+    @Test func floodsAreBounded() throws {
+        var driver = try Session().driver
+        let out = driver.says(String(repeating: "ALARM:1\n<Idle|FS:1,1>\n", count: 500))
+        #expect(out.readings.count <= 64 && out.kinds.contains(.overrun))
     }
 
     @Test func silenceIsNoConfirmation() throws {

@@ -152,6 +152,21 @@ private func values(_ name: String, _ driver: LineJSON, _ outs: [Outbox]) -> [Do
         #expect(driver.says("\n" + sample + "\n").readings.count == sampleReadings.count)
     }
 
+    @Test func floodsAreBounded() throws {
+        var driver = try press()
+        let out = driver.says(String(repeating: sample + "\n", count: 500))
+        #expect(out.readings.count <= 64 && out.kinds.contains(.overrun))
+    }
+
+    @Test func damagedCountsDoNotStay() throws {
+        var driver = try press()
+        for up in [9, 1, 9, 1, 9, 1] {
+            _ = driver.says("{\"up\":\(up),\"shots\":\(up == 9 ? "999999999999" : "1")}\n")
+        }
+        let out = driver.says("{\"up\":2,\"shots\":2}\n")
+        #expect(out.readings.count == 1 && out.faults == [])
+    }
+
     /// Another board's lines are a profile, not code: here emonTx with its boot-time message number.
     @Test func otherBoardsAreData() throws {
         let text = """

@@ -283,7 +283,7 @@ private let tkReadings = [
         var driver = try tk4()
         driver.hears(tkQuestion)
         let out = driver.says(framed(SerialBench.bytes("01 04 10 01 86 00 00 00 01 01 90 00 00 00 00 00 02 00 00")))
-        #expect(driver.words(out).first == "temperature.zone1=198.88888888888889")
+        #expect(driver.words(out).first == "temperature.zone1=198.89")
         driver.hears(tkQuestion)
         let other = driver.says(framed(SerialBench.bytes("01 04 10 01 86 00 00 00 03 01 90 00 00 00 00 00 02 00 00")))
         #expect(other.kinds == [.unknownValue, .unknownValue])
@@ -381,6 +381,24 @@ private let tkReadings = [
         driver.poll(&out)
         let answer = framed([5] + SerialBench.bytes(tkAnswer).dropFirst().dropLast(2))
         #expect(driver.words(driver.says(answer)) == tkReadings)
+    }
+
+    @Test func cutAnswersAreCounted() throws {
+        var driver = try tk4()
+        driver.hears(tkQuestion)
+        #expect(driver.says(Array(SerialBench.bytes(tkAnswer).prefix(9))) == Outbox())
+        driver.hears(tkQuestion)
+        let out = driver.says(SerialBench.bytes(tkAnswer))
+        #expect(driver.words(out) == tkReadings && out.kinds == [.badFrame])
+
+        var asked = Outbox()
+        driver.poll(&asked)
+        _ = driver.says([1, 4, 16])
+        driver.noReply(&asked)
+        #expect(
+            asked.faults.map(\.detail) == [
+                "unit 1 sent 3 bytes that are no whole answer when asked for 8 input registers from 0x03E8"
+            ])
     }
 
     /// Every mistake in a profile or a device is told, none is fatal.

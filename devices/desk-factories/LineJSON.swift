@@ -82,6 +82,9 @@ package struct LineJSON: DeviceDriver {
 
     private enum Checksum: String, CaseIterable { case optional, required }
 
+    /// No board counts further; a damaged line may say so.
+    private static let most = 1e12
+
     package mutating func opened(_ out: inout Outbox) {
         lines.clear()
         isFirstLine = true
@@ -94,6 +97,9 @@ package struct LineJSON: DeviceDriver {
             switch lines.take(bytes[i]) {
             case .more: break
             case .overlong: out.note(.overrun, "a line longer than 1024 bytes")
+            case .line where out.readings.count + members.count > 64:
+                // More than a board can say in the time between two calls; the next line repeats what counts.
+                out.note(.overrun, "too many lines at once")
             case .line:
                 let line = lines.line
                 take(line.span, &out)
@@ -213,8 +219,12 @@ package struct LineJSON: DeviceDriver {
         let channel = channels[member.channel]
         switch channel.kind {
         case .counter:
-            guard number >= 0, number < 9e15 else { return out.note(.badValue, "\(channel.name) counts to \(number)") }
-            if hasRestarted, let last = counts[index].last, number < last { counts[index].base += last }
+            guard number >= 0, number < Self.most else {
+                return out.note(.badValue, "\(channel.name) counts to \(number)")
+            }
+            if hasRestarted, let last = counts[index].last, number < last, counts[index].base + last < Self.most {
+                counts[index].base += last
+            }
             counts[index].last = number
             out.report(member.channel, of: channels, member.scaled(number + counts[index].base).rounded())
         case .gauge:

@@ -27,6 +27,8 @@ package struct ModbusRTU: DeviceDriver {
     private var turn: Int?
     /// Somebody else is talking; not our business.
     private var listensElsewhere = false
+    /// The next question was overheard while half an answer was here; there was nowhere to say so.
+    private var hasCutAnswer = false
     /// Once a question is enough; the bytes after a broken frame are broken, too.
     private var complaint: Fault.Kind?
     /// Twice the longest frame: a late answer and the right one fit.
@@ -70,13 +72,15 @@ package struct ModbusRTU: DeviceDriver {
 
     /// The turn is over: an answer that comes now would be taken for the next one's.
     package mutating func noReply(_ out: inout Outbox) {
-        let asked = open.map { "unit \($0.unit) did not answer in time when asked for \($0.inWords)" }
-        out.note(.noReply, asked ?? "no answer in time")
+        let how = count == 0 ? "did not answer in time" : "sent \(count) bytes that are no whole answer"
+        out.note(.noReply, open.map { "unit \($0.unit) \(how) when asked for \($0.inWords)" } ?? "no answer in time")
         forget()
     }
 
     package mutating func overheard(_ request: borrowing Span<UInt8>) {
+        let isCut = open != nil && count > 0 && complaint == nil
         forget()
+        hasCutAnswer = isCut
         open = ModbusQuestion(request)
         for i in 0..<min(request.count, sent.count) { sent[i] = request[i] }
         // A question to another unit, or something else than reading.
@@ -89,6 +93,10 @@ package struct ModbusRTU: DeviceDriver {
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
+        if hasCutAnswer {
+            hasCutAnswer = false
+            out.note(.badFrame, "the answer before this one was cut short")
+        }
         guard !listensElsewhere else { return }
         for i in bytes.indices {
             if count == buffer.count {
@@ -288,7 +296,8 @@ package struct ModbusRTU: DeviceDriver {
         if let degrees = value.degrees {
             let told = register(degrees.at)
             if told == degrees.fahrenheit {
-                number = (number - 32) / 1.8
+                // No controller knows its hundredths.
+                number = ((number - 32) / 1.8 * 100).rounded() / 100
             } else if told != degrees.celsius {
                 return out.note(.unknownValue, "\(channels[value.channel].name): \(told) stands for neither °C nor °F")
             }

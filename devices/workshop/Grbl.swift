@@ -104,6 +104,9 @@ package struct Grbl: DeviceDriver {
             switch lines.take(bytes[i]) {
             case .more: break
             case .overlong: out.note(.overrun, "a line longer than 512 bytes")
+            case .line where out.readings.count > 56:
+                // More than a controller can say in the time between two calls.
+                out.note(.overrun, "too many lines at once")
             case .line: take(lines.line, &out)
             }
         }
@@ -150,7 +153,7 @@ package struct Grbl: DeviceDriver {
     private mutating func take(_ report: GrblReport, _ out: inout Outbox) {
         if let feed = report.feed { out.report(At.feed, of: channels, feed * millimetresPerUnit) }
         if let spindle = report.spindle { out.report(At.spindle, of: channels, spindle) }
-        if let progress = report.progress { out.report(At.progress, of: channels, progress) }
+        if let progress = report.progress, !waitsForQuiet { out.report(At.progress, of: channels, progress) }
         let state = report.state
         let isConfirmed = candidate == state
         candidate = state
