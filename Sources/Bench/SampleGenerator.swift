@@ -39,20 +39,22 @@ struct SampleGenerator {
 
     /// The next sample of one series.
     mutating func next(_ index: Int) -> (time: Int64, number: Double) {
-        (time(index, &sources[index]), Double(tenths(index % 10, &sources[index])) / 10)
+        let phase = start + Int64(index) * interval / Int64(sources.count)
+        let time = SampleGenerator.time(&sources[index], interval) + phase
+        return (time, Double(SampleGenerator.tenths(index % 10, &sources[index], interval)) / 10)
     }
 
-    private func time(_ index: Int, _ source: inout Source) -> Int64 {
+    private static func time(_ source: inout Source, _ interval: Int64) -> Int64 {
         let roll = SampleGenerator.roll(&source)
         if roll % 1000 == 0 { source.tick += 1 }
         var jitter = Int64(roll >> 10 & 7) + Int64(roll >> 13 & 7) + Int64(roll >> 16 & 7) - 10
         if roll >> 20 & 127 == 5 { jitter += Int64(roll >> 30 & 511) * 4 / 5 }
         source.tick += 1
-        return start + source.tick * interval + Int64(index) * interval / Int64(sources.count) + jitter
+        return source.tick * interval + jitter
     }
 
-    private func tenths(_ kind: Int, _ source: inout Source) -> Int {
-        if source.left == 0 { change(kind, &source) }
+    private static func tenths(_ kind: Int, _ source: inout Source, _ interval: Int64) -> Int {
+        if source.left == 0 { change(kind, &source, interval) }
         source.left -= 1
         let roll = Int(SampleGenerator.roll(&source) & 0xFFFF_FFFF)
         switch kind {
@@ -75,7 +77,7 @@ struct SampleGenerator {
         }
     }
 
-    private func change(_ kind: Int, _ source: inout Source) {
+    private static func change(_ kind: Int, _ source: inout Source, _ interval: Int64) {
         source.isOn.toggle()
         let roll = Int(SampleGenerator.roll(&source) & 0xFFFF_FFFF)
         let seconds: Int

@@ -27,6 +27,8 @@ struct Recovered {
     private var journalHeaders: [PageHeader] = []
     /// By place in the archive: the first sequence of the run that the page belongs to.
     private var runOf: [UInt64] = []
+    /// By place in the archive: nothing was ever written there.
+    private var isBlank: [Bool] = []
     private var candidates: [UInt64: PageHeader] = [:]
     /// First ordinals by epoch, in order of epochs.
     private var epochs: [UInt32: UInt64] = [:]
@@ -192,9 +194,12 @@ struct Recovered {
     /// Reads headers only: with a page of 4 KiB each, the rest would be everything.
     private mutating func loadArchive(_ region: any Region) {
         runOf = [UInt64](repeating: 0, count: layout.archivePages)
+        isBlank = [Bool](repeating: false, count: layout.archivePages)
         for index in 0..<layout.archivePages {
             let page = layout.archiveStart + index
-            guard let bytes = read(region, page: page, count: PageHeader.size),
+            guard let bytes = read(region, page: page, count: PageHeader.size) else { continue }
+            isBlank[index] = bytes.allSatisfy { $0 == 0 }
+            guard
                 let header = PageHeader(bytes, page: page, identity: identity), header.kind == .archive,
                 layout.archivePage(header.sequence) == page, header.sequence > UInt64(header.index),
                 header.index < header.runPages
@@ -239,7 +244,7 @@ struct Recovered {
             report.archived += found
             chosen.append(run)
         }
-        if let above, above.first > 0, archive.next + torn <= UInt64(layout.archivePages) {
+        if let above, above.first > 0, archive.next + torn <= UInt64(layout.archivePages) + 1 {
             lose(Int(clamping: above.first), nil, above.time)
         }
         for run in chosen.reversed() { archive.append(run) }
@@ -249,7 +254,9 @@ struct Recovered {
     /// Pages after the newest that an interrupted run may have begun to write over.
     private func tornPages() -> UInt64 {
         var torn: UInt64 = 0
-        while torn < UInt64(layout.archivePages), archive.entries[archive.place(archive.next + torn)].sequence == 0 {
+        while torn < UInt64(layout.archivePages) {
+            let place = archive.place(archive.next + torn)
+            guard archive.entries[place].sequence == 0, !isBlank[place] else { break }
             torn += 1
         }
         return torn

@@ -59,6 +59,27 @@ struct CrashTests {
         #expect(states > 100)
     }
 
+    @Test("A power cut after the process was killed, some times over", arguments: [UInt64(91), 92, 93])
+    func killed(seed: UInt64) throws {
+        print("killed seed \(seed)")
+        let work = try Workload(pages: 2 + 3 + 8 + 60, seed: seed)
+        let start = work.disk.bytes
+        for _ in 0..<9 {
+            try work.run(steps: 9, series: 6)
+            try work.restart()
+        }
+        var random = Seeded(seed)
+        var states = 0
+        try work.disk.replayThrowing(from: start, skipping: 3) { state, mark in
+            for crash in SimulatedDisk.Crash.allCases where !crash.isLie && Bool.random(using: &random) {
+                states += 1
+                let disk = state.crashed(crash, &random)
+                _ = try check(disk, crash, work.entries, mark, "seed \(seed), state \(states), \(crash)")
+            }
+        }
+        #expect(states > 80)
+    }
+
     @Test("Again after going on: a crash after a crash", arguments: [UInt64(11), 12, 13, 15, 16])
     func twice(seed: UInt64) throws {
         print("twice seed \(seed)")

@@ -142,6 +142,19 @@ final class Workload {
         store = try RingStore(opening: disk)
     }
 
+    /// The process is killed and started again; the system goes on, with all that was written in its cache.
+    func restart() throws {
+        try reopen()
+        let kept = store.statistics.samples
+        #expect(kept >= mark.committed && kept <= entries.count, "\(kept) kept of \(mark.committed) committed")
+        entries.removeLast(entries.count - kept)
+        last = [:]
+        for entry in entries { last[entry.series] = entry.sample }
+        mark.appended = kept
+        mark.committed = kept
+        note()
+    }
+
     // MARK: - Agreement
 
     /// What the store must say after the first `count` samples, for one series.
@@ -178,7 +191,7 @@ final class Workload {
         var written: [Entry: Int] = [:]
         for entry in entries { written[entry, default: 0] += 1 }
         var readable: [Entry: Int] = [:]
-        for info in store.allSeries {
+        for info in store.allSeries where info.key.device != "later" {
             var last = Int64.min
             for sample in everything(store, info.id) {
                 if sample.time.milliseconds < last { Issue.record("out of order, \(context)") }

@@ -1,0 +1,217 @@
+import Model
+import Store
+import Testing
+
+@Suite("RingStore rot")
+struct RotTests {
+    /// A store with a full journal and some runs, all durable, and nothing of it in memory.
+    private func aged(pages: Int = CrashTests.pages, seed: UInt64) throws -> Workload {
+        let work = try Workload(pages: pages, seed: seed)
+        for _ in 0..<14 {
+            for _ in 0..<25 { try work.appendRandom(series: 6) }
+            try work.commit()
+            try work.sync()
+        }
+        try #require(work.store.statistics.usedPages > 2)
+        try #require(work.store.statistics.overwrittenSamples == 0)
+        return work
+    }
+
+    /// The journal's pages, the last written first.
+    private func newestFirst(_ work: Workload) -> [Int] {
+        work.disk.log.reversed().compactMap { event in
+            guard case .write(let offset, _) = event, (5..<13).contains(offset / 4096) else { return nil }
+            return offset / 4096
+        }
+    }
+
+    /// Opens damaged bytes: whatever is wrong, it starts, serves no wrong sample, and says what is missing.
+    private func check(_ disk: SimulatedDisk, _ work: Workload, damaged pages: Set<Int>, _ context: String) throws {
+        let store = try RingStore(opening: disk)
+        let missing = Workload.missing(store, work.entries, first: work.entries.count, context)
+        let numbers = store.statistics
+        // Damage of the newest journal pages looks like a write that a power cut interrupted.
+        var silent = 0
+        for page in newestFirst(work) {
+            guard pages.contains(page) else { break }
+            silent += 26
+        }
+        if store.recovery.unnamedSeries == 0 {
+            #expect(
+                missing - numbers.lost <= silent,
+                "\(missing) missing, \(numbers.lost) lost, \(context), \(store.recovery)")
+        } else {
+            #expect(pages.count > 1, "one page took a name away, \(context)")
+        }
+        // It goes on working.
+        guard let id = try store.series(SeriesKey(device: "later", channel: "x"), unit: nil, kind: .gauge) else {
+            return
+        }
+        store.append(id, Workload.start, .number(1))
+        try store.commit()
+        let token = store.beginSync()
+        try disk.sync()
+        store.finishedSync(token)
+        let again = try RingStore(opening: disk)
+        #expect(Workload.everything(again, id).count == 1, "\(context)")
+        #expect(Workload.missing(again, work.entries, first: work.entries.count, context) <= missing, "\(context)")
+    }
+
+    @Test("A flipped bit anywhere", arguments: [UInt64(51)])
+    func flips(seed: UInt64) throws {
+        print("flips seed \(seed)")
+        let work = try aged(seed: seed)
+        let bytes = work.disk.bytes
+        var random = Seeded(seed)
+        var bits: [Int] = []
+        for page in 0..<bytes.count / 4096 where bytes[page * 4096..<page * 4096 + 4096].contains(where: { $0 != 0 }) {
+            // Every byte of the header of some, and a few bytes of every body.
+            for byte in stride(from: 0, to: 128, by: page % 5 == 0 ? 3 : 16) { bits.append((page * 4096 + byte) * 8) }
+            for _ in 0..<10 { bits.append((page * 4096 + Int.random(in: 128..<4096, using: &random)) * 8) }
+        }
+        for bit in bits {
+            let disk = SimulatedDisk(bytes: bytes)
+            disk.isRecording = false
+            disk.flip(bit: bit + Int.random(in: 0..<8, using: &random))
+            try check(
+                disk, work, damaged: [bit / 8 / 4096], "bit \(bit), page \(bit / 8 / 4096), byte \(bit / 8 % 4096)")
+        }
+    }
+
+    @Test("Whole pages gone: zeros, garbage, another page's content", arguments: [UInt64(61), 62])
+    func pages(seed: UInt64) throws {
+        print("pages seed \(seed)")
+        let work = try aged(seed: seed)
+        var random = Seeded(seed)
+        let bytes = work.disk.bytes
+        for round in 0..<120 {
+            var damaged = bytes
+            var gone = Set<Int>()
+            let victims = round < 80 ? 1 : Int.random(in: 2...30, using: &random)
+            for _ in 0..<victims {
+                let page = Int.random(in: 0..<bytes.count / 4096, using: &random)
+                let other = Int.random(in: 0..<bytes.count / 4096, using: &random)
+                gone.insert(page)
+                for index in 0..<4096 {
+                    damaged[page * 4096 + index] =
+                        round % 3 == 0
+                        ? 0
+                        : round % 3 == 1
+                            ? UInt8.random(in: 0...255, using: &random)
+                            : bytes[other * 4096 + index]
+                }
+            }
+            let disk = SimulatedDisk(bytes: damaged)
+            disk.isRecording = false
+            do {
+                try check(disk, work, damaged: gone, "seed \(seed), round \(round), \(victims) pages")
+            } catch let error as StoreError where error.kind == .notAStore {
+                Issue.record("refused to start, seed \(seed), round \(round)")
+            }
+        }
+    }
+
+    @Test("Both superblocks gone: rebuilt from the pages, and mended with the next commit")
+    func superblocks() throws {
+        let work = try aged(seed: 71)
+        var bytes = work.disk.bytes
+        for index in 0..<8192 { bytes[index] = 0xEE }
+        let disk = SimulatedDisk(bytes: bytes)
+        #expect(RingStore.isStore(disk))
+        let store = try RingStore(opening: disk)
+        #expect(store.recovery.rebuiltSuperblocks)
+        #expect(Workload.answers(store) == Workload.expected(work.entries))
+        #expect(disk.bytes == bytes)
+        store.append(store.allSeries[0].id, Workload.start + .hours(9), .number(4))
+        try store.commit()
+        #expect(!(try RingStore(opening: disk)).recovery.rebuiltSuperblocks)
+    }
+
+    @Test("A name survives the loss of any one page of the catalog")
+    func names() throws {
+        let work = try aged(seed: 72)
+        for slot in 2..<5 {
+            let disk = SimulatedDisk(bytes: work.disk.bytes)
+            disk.flip(bit: (slot * 4096 + 200) * 8)
+            let store = try RingStore(opening: disk)
+            #expect(Workload.answers(store) == Workload.expected(work.entries), "slot \(slot)")
+        }
+    }
+
+    @Test("A shorter file still opens and says so")
+    func truncated() throws {
+        let work = try aged(seed: 73)
+        for keep in [work.disk.size - 4096, work.disk.size / 2, 5 * 4096] {
+            let disk = SimulatedDisk(bytes: Array(work.disk.bytes[..<keep]))
+            let store = try RingStore(opening: disk)
+            #expect(store.recovery.notes.contains { $0.contains("bytes and has") })
+            _ = Workload.missing(store, work.entries, first: 0, "kept \(keep)")
+        }
+    }
+
+    @Test("Read errors while opening and while asking", arguments: 1...30)
+    func readErrors(number: Int) throws {
+        let work = try aged(seed: 74)
+        let disk = SimulatedDisk(bytes: work.disk.bytes)
+        disk.failingReads = number * 2 - 1..<number * 2 + 1
+        let store = try RingStore(opening: disk)
+        _ = Workload.missing(store, work.entries, first: 0, "read \(number)")
+        disk.failingReads = disk.reads + 2..<disk.reads + 4
+        _ = Workload.missing(store, work.entries, first: 0, "read \(number)")
+        // An error that went away leaves nothing behind.
+        disk.failingReads = 0..<0
+        if number > 27 { #expect(store.verify().isSound) }
+    }
+
+    @Test("Verify finds the damaged page and counts the rest")
+    func verify() throws {
+        let work = try aged(seed: 75)
+        let store = try RingStore(opening: work.disk)
+        #expect(store.verify().isSound)
+        #expect(store.verify().samples == work.entries.count)
+        let archive = (2 + 3 + 8 + 1) * 4096
+        work.disk.flip(bit: (archive + 300) * 8)
+        let report = store.verify()
+        #expect(report.damaged.map(\.page) == [2 + 3 + 8 + 1])
+        #expect(report.samples < work.entries.count)
+        #expect(store.statistics.lost == work.entries.count - report.samples)
+    }
+
+    @Test("Garbage with right checksums is survived", arguments: [UInt64(81), 82, 83])
+    func fuzz(seed: UInt64) throws {
+        print("fuzz seed \(seed)")
+        let work = try aged(seed: seed)
+        var random = Seeded(seed)
+        let bytes = work.disk.bytes
+        let used = (0..<bytes.count / 4096).filter { page in bytes[page * 4096 + 4] == 1 }
+        for _ in 0..<250 {
+            var damaged = bytes
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                guard let page = used.randomElement(using: &random), page > 1 else { continue }
+                for _ in 0..<Int.random(in: 1...6, using: &random) {
+                    // Most of it where it hurts: lengths, counts, the first chunk.
+                    let byte =
+                        Bool.random(using: &random)
+                        ? Int.random(in: 60..<160, using: &random) : Int.random(in: 6..<1500, using: &random)
+                    if (8..<40).contains(byte) { continue }
+                    damaged[page * 4096 + byte] =
+                        [0, 0xFF, 0x80, UInt8.random(in: 0...255, using: &random)]
+                        .randomElement(using: &random) ?? 0
+                }
+                fixChecksums(&damaged, page)
+            }
+            let disk = SimulatedDisk(bytes: damaged)
+            disk.isRecording = false
+            let store = try RingStore(opening: disk)
+            for info in store.allSeries { _ = Workload.everything(store, info.id) }
+            store.replay(from: .distantPast) { _, _ in }
+            _ = store.verify()
+            _ = store.statistics
+            if let id = store.allSeries.first?.id {
+                _ = store.points(id, from: Workload.start, to: Workload.start + .hours(1), step: .minutes(1))
+                store.append(id, Workload.start, .number(5))
+            }
+            _ = try? store.commit()
+        }
+    }
+}
