@@ -8,6 +8,11 @@ final class HTTPServerCore: Sendable {
     let limits: HTTPLimits
     let handler: @Sendable (HTTPRequest, HTTPReply) -> Void
 
+    fileprivate struct Sender {
+        /// Since when (monotonic, in ms) it owes a complete request; nil while it owes none.
+        var owesSince: Int64?
+    }
+
     fileprivate struct State {
         var isStopping = false
         /// Requests whose answer is not there yet.
@@ -15,9 +20,8 @@ final class HTTPServerCore: Sendable {
         var eventClients: [ObjectIdentifier: HTTPEventClient] = [:]
         var bodyBytes = 0
         var openRequests = 0
-        /// Every connection's socket, and since when (monotonic, in ms) it owes a complete request; nil while it owes
-        /// none.
-        var senders: [CInt: Int64?] = [:]
+        /// Every connection, by its socket.
+        var senders: [CInt: Sender] = [:]
     }
 
     fileprivate let state = Mutex(State())
@@ -88,7 +92,7 @@ extension HTTPServerCore {
     /// The request on this connection has arrived as a whole.
     func requestIsComplete(_ connection: OpaquePointer) {
         let socket = fabgate_mhd_socket(connection)
-        state.withLock { $0.senders[socket] = .some(nil) }
+        state.withLock { $0.senders[socket]?.owesSince = nil }
     }
 
     /// Cuts off whoever takes longer for one request than is allowed, however steadily the bytes drip in. The library
@@ -96,9 +100,9 @@ extension HTTPServerCore {
     func cutSlowSenders() {
         let latest = monotonicMilliseconds() - limits.request.milliseconds
         state.withLock { state in
-            for (socket, since) in state.senders {
+            for (socket, sender) in state.senders {
                 // Under the lock the socket cannot be closed and its number be given to another.
-                if let since, since < latest { shutdown(socket, CInt(SHUT_RDWR)) }
+                if let since = sender.owesSince, since < latest { shutdown(socket, CInt(SHUT_RDWR)) }
             }
         }
     }
@@ -143,7 +147,7 @@ extension HTTPServerCore {
         let socket = fabgate_mhd_socket(connection)
         core(context).state.withLock { state in
             state.openRequests -= 1
-            if state.senders[socket] != nil { state.senders[socket] = monotonicMilliseconds() }
+            state.senders[socket]?.owesSince = monotonicMilliseconds()
         }
     }
 
@@ -151,7 +155,8 @@ extension HTTPServerCore {
         guard let context, let connection else { return }
         let socket = fabgate_mhd_socket(connection)
         core(context).state.withLock { state in
-            state.senders[socket] = event == .CONNECTION_NOTIFY_STARTED ? monotonicMilliseconds() : nil
+            state.senders[socket] =
+                event == .CONNECTION_NOTIFY_STARTED ? Sender(owesSince: monotonicMilliseconds()) : nil
         }
     }
 }

@@ -1,3 +1,4 @@
+internal import CLinux
 @preconcurrency internal import Glibc
 internal import Model
 
@@ -30,8 +31,8 @@ final class HTTPSlowSenderWatch: Sendable {
         stopping = (pair[0], pair[1])
         var made = pthread_t()
         let work = Unmanaged.passRetained(Work(core, stopping.its))
-        var all = sigset_t()
-        var before = sigset_t()
+        var all = fabgate_no_signals()
+        var before = fabgate_no_signals()
         sigfillset(&all)
         pthread_sigmask(SIG_SETMASK, &all, &before)
         let failure = pthread_create(
