@@ -63,7 +63,7 @@ package struct ConfigurationReader {
     ) {
         for index in files.indices {
             for item in files[index].list(key, &problems) ?? [] {
-                guard var fields = Fields(item, what, &problems) else { continue }
+                guard var fields = Fields(item, Fields.title(item, what), &problems) else { continue }
                 read(&self, &fields)
                 // A device's keys are finished by its driver's reader.
                 if key != "devices" { fields.finish(&problems) }

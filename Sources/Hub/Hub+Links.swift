@@ -66,8 +66,8 @@ extension Hub {
             guard let next = waiting.min(by: { devices[$0].nextTurn < devices[$1].nextTurn }),
                 let every = devices[next].configuration.every
             else { continue }
-            // The third silence in a row is no accident any more.
-            let silent = Int64(max(0, devices[next].silentTurns - 2))
+            // The third silence in a row is no accident any more; then a unit must not cost the others their turns.
+            let silent = lines[index].devices.count > 1 ? Int64(max(0, devices[next].silentTurns - 2)) : 0
             let factor = min(Self.rarest, 1 << min(silent, 10))
             devices[next].nextTurn = now.moment + every * factor
             _ = prompt(next, at: now) { $0.poll(&$1) }

@@ -8,6 +8,9 @@ extension Hub {
     /// How far the wall clock may drift from the monotonic one between two looks before it counts as set.
     static let clockTolerance = Duration.seconds(60)
 
+    /// A broker that is started again is back within this time; after it, its devices are out of sight.
+    static let brokerPatience = Duration.seconds(10)
+
     /// When `tick` must be called even if nothing arrives.
     package var deadline: Moment {
         var earliest = lineDeadline
@@ -54,6 +57,11 @@ extension Hub {
     /// Silence beyond the device's limit is offline, from the moment of the limit on.
     private mutating func noticeSilence(of index: Int, at now: Now) {
         guard devices[index].isOnline == true, let seen = devices[index].lastSeen else { return }
+        if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince,
+            now.moment - down.moment > linkTime(Self.brokerPatience)
+        {
+            return setOnline(index, false, "broker away", at: down.wall)
+        }
         let limit = devices[index].configuration.silence
         if now.moment - seen.moment > limit { setOnline(index, false, "silent", at: seen.wall + limit) }
     }

@@ -115,6 +115,8 @@ package struct Hub {
     /// A broker came or went.
     package mutating func broker(_ index: Int, isUp: Bool, _ reason: String, at now: Now) {
         guard brokers[index].isUp != isUp || brokers[index].trouble != reason else { return }
+        if brokers[index].isUp, !isUp { brokers[index].downSince = now }
+        if isUp { brokers[index].downSince = nil }
         brokers[index].isUp = isUp
         brokers[index].trouble = reason
         act(.log(isUp ? .notice : .warning, "broker \(brokers[index].configuration.name): \(reason)"))

@@ -64,6 +64,8 @@ struct BrokerRuntime {
     let configuration: Configuration.Broker
     var isUp = false
     var trouble = "not connected yet"
+    /// Since when nothing comes from it.
+    var downSince: Now?
     /// Which devices a topic goes to. Bounded: a flood of topics empties it.
     var routes: [String: [Route]] = [:]
 

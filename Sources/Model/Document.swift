@@ -105,6 +105,17 @@ package struct Fields: Sendable {
         self.what = what
     }
 
+    /// `device laser-plug` rather than `device`, where the map says its id or name.
+    package static func title(_ document: Document, _ what: String) -> String {
+        guard case .map(let entries) = document.content else { return what }
+        for key in ["id", "name"] {
+            if case .scalar(let text, _)? = entries.first(where: { $0.key == key })?.value.content {
+                return "\(what) \(text.prefix(40))"
+            }
+        }
+        return what
+    }
+
     /// The keys in their order.
     package var keys: [String] { entries.map(\.key) }
 
@@ -131,9 +142,18 @@ package struct Fields: Sendable {
     }
 
     package mutating func requiredText(_ key: String, _ problems: inout Problems, example: String) -> String? {
+        let before = problems.all.count
         if let text = text(key, &problems), !text.isEmpty { return text }
-        if entries.contains(where: { $0.key == key }), !problems.isEmpty { return nil }
-        problems.add(position, "\(what) needs '\(key)', for example `\(key): \(example)`")
+        guard problems.all.count == before else { return nil }
+        // A key that is nearly this one is the likelier mistake than a missing one.
+        if let near = entries.first(where: {
+            !asked.contains($0.key) && Suggestion.nearest(to: $0.key, among: [key]) != nil
+        }) {
+            asked.append(near.key)
+            problems.add(near.keyPosition, "\(what) has no key '\(near.key)'; did you mean '\(key)'?")
+        } else {
+            problems.add(position, "\(what) needs '\(key)', for example `\(key): \(example)`")
+        }
         return nil
     }
 

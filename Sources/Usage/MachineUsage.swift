@@ -84,6 +84,8 @@ package struct MachineUsage: Hashable, Sendable {
         power = watts
         guard case .power(let levels) = rule.source, isOnTime(time) else { return }
         guard let watts else { return change { $0.enter(.unknown, "no power reading", at: time, $1) } }
+        // What is due by now is decided first: the middle band goes by it.
+        advance(to: time)
         let (state, reason) = levels.state(at: watts, before: timeline.state)
         change { $0.propose(state, reason, at: time, dwell: levels.dwell, $1) }
     }

@@ -1,8 +1,10 @@
+import Foundation
 import Hub
 import Model
 import Plugs
 import Ports
 import Testing
+import Usage
 
 /// Reads configuration text as the program does.
 private func read(_ text: String, more: [String] = []) -> (Configuration?, [String]) {
@@ -44,8 +46,11 @@ struct Mistake: Sendable, CustomTestStringConvertible {
     let old: String
     let new: String
     let expected: String
+    /// What stands at the place that is named.
+    let place: String
     var testDescription: String { new.isEmpty ? "without \(old)" : new }
-    init(_ old: String, _ new: String, _ expected: String) {
+    init(_ old: String, _ new: String, at place: String = "", _ expected: String) {
+        self.place = place
         self.old = old
         self.new = new
         self.expected = expected
@@ -65,36 +70,41 @@ struct Mistake: Sendable, CustomTestStringConvertible {
 
     static let mistakes = [
         Mistake(
-            "topic: laser", "topik: laser",
-            "fabgate.yaml:4:66: device laser-plug has no key 'topik'; did you mean 'topic'?"),
+            "topic: laser", "topik: laser", at: "topik", "device laser-plug has no key 'topik'; did you mean 'topic'?"),
         Mistake(
-            "driver: tasmota", "driver: tasmoto",
-            "fabgate.yaml:4:39: no driver is called 'tasmoto'; did you mean 'tasmota'?"),
+            "driver: tasmota", "driver: tasmoto", at: "tasmoto",
+            "no driver is called 'tasmoto'; did you mean 'tasmota'?"),
         Mistake(
-            "mqtt: main, topic", "mqtt: mian, topic",
-            "fabgate.yaml:4:54: no broker is called 'mian'; did you mean 'main'?"),
+            "mqtt: main, topic", "mqtt: mian, topic", at: "mian", "no broker is called 'mian'; did you mean 'main'?"),
         Mistake(
-            "devices: [laser-plug]", "devices: [laser-plugg]",
+            "devices: [laser-plug]", "devices: [laser-plugg]", at: "laser-plugg",
             "no device is called 'laser-plugg'; did you mean 'laser-plug'?"),
-        Mistake("idle_below: 5 W", "idle_below: 5 Wat", "'Wat' is no unit for 'idle_below'"),
-        Mistake("idle_below: 5 W", "idle_below: 5", "'idle_below' of 'usage' of machine needs a unit (W, kW)"),
-        Mistake("idle_below: 5 W", "idle_below: 500 W", "'running_above' (60.0 W) must be more than 'idle_below'"),
-        Mistake("dwell: 20 s", "dwell: soon", "'dwell' of 'usage' of machine must be a number with a unit"),
-        Mistake("class: laser", "class: lazer", "'lazer' is no class for machine; use"),
-        Mistake("Asia/Seoul", "Asia/Soul", "fabgate.yaml:1:65: there is no time zone 'Asia/Soul'"),
-        Mistake("mqtt://127.0.0.1:1883", "http://127.0.0.1", "is no broker; write mqtt://HOST:1883"),
-        Mistake("format: 8N1", "format: 8X1", "'8X1' is no serial format"),
-        Mistake("baud: 9600", "baud: fast", "'baud' of serial line must be a whole number from 300"),
+        Mistake("idle_below: 5 W", "idle_below: 5 Wat", at: "5 Wat", "'Wat' is no unit for 'idle_below'"),
         Mistake(
-            "size: 512 MiB", "size: 512 MB",
+            "idle_below: 5 W", "idle_below: 5", at: "5, running",
+            "'idle_below' of 'usage' of machine laser needs a unit (W, kW)"),
+        Mistake("idle_below: 5 W", "idle_below: 500 W", "'running_above' (60.0 W) must be more than 'idle_below'"),
+        Mistake(
+            "dwell: 20 s", "dwell: soon", at: "soon", "'dwell' of 'usage' of machine laser must be a number with a unit"
+        ),
+        Mistake("class: laser", "class: lazer", at: "lazer", "'lazer' is no class for machine laser; use"),
+        Mistake("Asia/Seoul", "Asia/Soul", at: "Asia/Soul", "there is no time zone 'Asia/Soul'"),
+        Mistake(
+            "\"mqtt://127.0.0.1:1883\"", "\"http://127.0.0.1\"", at: "\"http://127",
+            "is no broker; write mqtt://HOST:1883"),
+        Mistake("format: 8N1", "format: 8X1", at: "8X1", "'8X1' is no serial format"),
+        Mistake("baud: 9600", "baud: fast", at: "fast", "'baud' of serial line bus1 must be a whole number from 300"),
+        Mistake(
+            "size: 512 MiB", "size: 512 MB", at: "512 MB",
             "'MB' is no unit for 'size' of 'store' of the configuration; use KiB, MiB, GiB"),
-        Mistake("https://city.example", "http://city.example", "must be an https:// address"),
-        Mistake("grains: [P1D]", "grains: [P1W]", "a grain is PT1H or P1D"),
+        Mistake(
+            "\"https://city.example\"", "\"http://city.example\"", at: "\"http://city", "must be an https:// address"),
+        Mistake("grains: [P1D]", "grains: [P1W]", at: "P1W", "a grain is PT1H or P1D"),
         Mistake("mon-fri:", "mon-fry:", "'mon-fry' is no day or range of days"),
         Mistake("10:00-18:00", "18:00-10:00", "are no hours"),
         Mistake("from: power", "from: powder", "'powder' cannot tell use"),
-        Mistake("store:  ", "stoer:  ", "the configuration has no key 'stoer'; did you mean 'store'?"),
-        Mistake("listen: \"127.0.0.1:8080\"", "listen: 8080", "'listen' must be ADDRESS:PORT"),
+        Mistake("store:  ", "stoer:  ", at: "stoer", "the configuration has no key 'stoer'; did you mean 'store'?"),
+        Mistake("listen: \"127.0.0.1:8080\"", "listen: 8080", at: "8080", "'listen' must be ADDRESS:PORT"),
         Mistake("id: laser-plug, ", "", "device needs 'name', for example `name: laser-plug`"),
     ]
 
@@ -105,6 +115,10 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         #expect(configuration == nil)
         #expect(problems.contains { $0.contains(mistake.expected) }, "\(problems)")
         #expect(problems.allSatisfy { $0.hasPrefix("fabgate.yaml:") })
+        guard !mistake.place.isEmpty, let range = text.range(of: mistake.place) else { return }
+        let before = text[..<range.lowerBound].split(separator: "\n", omittingEmptySubsequences: false)
+        let place = "fabgate.yaml:\(before.count):\((before.last?.count ?? 0) + 1): "
+        #expect(problems.contains { $0.hasPrefix(place) }, "\(place) \(problems)")
     }
 
     @Test func allMistakesAreToldAtOnce() {

@@ -104,7 +104,8 @@ private let allowed: [String: Set<String>] = [
     }
 
     @Test func everyFileOpensWithWords() {
-        for file in SourceFile.below("Sources") + SourceFile.below("devices") {
+        for file in SourceFile.below("Sources") + SourceFile.below("devices") where !file.path.hasSuffix("/main.swift")
+        {
             #expect(file.text.contains("//"), "\(file.path) says nowhere what it is for")
         }
     }

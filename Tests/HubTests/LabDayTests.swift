@@ -1,0 +1,101 @@
+import CityLink
+import Hub
+import Model
+import Simulation
+import Testing
+import Usage
+
+private let morning = Instant("2026-11-23T00:00:00Z") ?? .distantPast
+
+@Suite struct LabDayTests {
+    /// Eight hours of a lab: every closed hour holds what the lab really did.
+    @Test(arguments: [UInt64(1), 2, 3]) func hoursHoldTheTruth(seed: UInt64) throws {
+        var gateway = try VirtualGateway(seed: seed, start: morning)
+        try gateway.run(until: morning + .hours(8))
+        let hours = gateway.closed.values.filter { $0.grain == .hour }.sorted { $0.start < $1.start }
+        #expect(hours.count == 7)
+        var held = 0.0
+        var truth = 0.0
+        for hour in hours {
+            for machine in hour.machines ?? [] {
+                let id = machine.id
+                #expect(machine.totals.states.reduce(0, +) == 3_600_000, "seed \(seed) \(id) \(hour.start)")
+                held += Double(machine.totals.energyMilliwattHours ?? 0)
+                truth += gateway.lab.truth.energyMilliwattHours(id, from: hour.start, to: hour.end)
+                let states = gateway.lab.truth.stateMilliseconds(id, from: hour.start, to: hour.end)
+                for state in MachineState.allCases where hour.start > morning {
+                    let difference = machine.totals[state] - (states[state] ?? 0)
+                    #expect(
+                        abs(difference) <= 36_000,
+                        "seed \(seed) \(id) \(hour.start): \(state) \(machine.totals[state]) of \(states[state] ?? 0) ms"
+                    )
+                }
+                let jobs = gateway.lab.truth.jobs(id, from: hour.start, to: hour.end)
+                if let counted = machine.totals.jobs, id == "printer" {
+                    for outcome in JobOutcome.allCases {
+                        #expect(counted[outcome.place] == Int64(jobs[outcome] ?? 0), "seed \(seed) \(id) \(outcome)")
+                    }
+                }
+            }
+        }
+        #expect(abs(held - truth) <= truth * 0.005, "seed \(seed): \(held) of \(truth) mWh")
+    }
+
+    /// A gateway that ends and starts again computes the hours that were closed before to the same bytes.
+    @Test(arguments: [UInt64(4), 5]) func restartChangesNoClosedHour(seed: UInt64) throws {
+        var gateway = try VirtualGateway(seed: seed, start: morning)
+        try gateway.run(until: morning + .minutes(200))
+        let before = gateway.closed
+        #expect(before.count >= 3)
+        try gateway.restart()
+        try gateway.run(until: morning + .minutes(215))
+        for (key, content) in before where key.grain == .hour {
+            #expect(gateway.closed[key] == content, "\(key)")
+        }
+    }
+
+    /// While the gateway is off, nothing is known, and energy is bridged by the counters.
+    @Test func offMeansUnknown() throws {
+        var gateway = try VirtualGateway(seed: 6, start: morning)
+        try gateway.run(until: morning + .minutes(90))
+        gateway.pass(30 * 60_000)
+        try gateway.restart()
+        try gateway.run(until: morning + .minutes(200))
+        let key = RollupKey(lab: gateway.configuration.lab.id, grain: .hour, start: morning + .hours(1))
+        let hour = try #require(gateway.closed[key])
+        for machine in hour.machines ?? [] {
+            #expect(machine.totals[.unknown] >= 29 * 60_000, "\(machine.id)")
+            #expect(machine.totals.states.reduce(0, +) == 3_600_000)
+        }
+        let held = (hour.machines ?? []).reduce(0.0) { $0 + Double($1.totals.energyMilliwattHours ?? 0) }
+        let truth = SimulatedLab.machines.reduce(0.0) {
+            $0 + gateway.lab.truth.energyMilliwattHours($1, from: hour.start, to: hour.end)
+        }
+        // What was drawn meanwhile is known from the counters, but only how much, not when.
+        #expect(abs(held - truth) <= truth * 0.5)
+        #expect((hour.coverage.usage ?? 1) < 0.55)
+    }
+
+    /// A lab that falls silent is offline or unknown, never idle.
+    @Test func silenceIsNotIdle() throws {
+        var gateway = try VirtualGateway(seed: 7, start: morning)
+        try gateway.run(until: morning + .minutes(60))
+        gateway.isConnected = false
+        gateway.loseBroker()
+        try gateway.run(until: morning + .minutes(200))
+        for view in gateway.hub.machineViews(at: gateway.now) {
+            #expect(view.state == .offline || view.state == .unknown, "\(view.id) is \(view.state)")
+        }
+        let key = RollupKey(lab: gateway.configuration.lab.id, grain: .hour, start: morning + .hours(2))
+        let hour = try #require(gateway.closed[key])
+        for machine in hour.machines ?? [] {
+            #expect(machine.totals[.offline] + machine.totals[.unknown] == 3_600_000, "\(machine.id)")
+        }
+        #expect(hour.coverage.usage == 0)
+        #expect(hour.totals.energyMilliwattHours == nil)
+    }
+}
+
+extension JobOutcome {
+    fileprivate var place: Int { JobOutcome.allCases.firstIndex(of: self) ?? 0 }
+}
