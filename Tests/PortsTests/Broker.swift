@@ -21,7 +21,7 @@ final class Broker {
             persistence_location \(self.folder.path)/
             max_queued_messages 100000
             log_dest stderr
-            log_type notice
+            log_type information
             log_type error
             connection_messages false
             \(extra.replacing("FOLDER", with: self.folder.path))
