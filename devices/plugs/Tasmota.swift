@@ -31,11 +31,12 @@ package struct Tasmota: DeviceDriver {
 
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
         guard let settings = TasmotaSettings(&setup, &problems) else { return nil }
-        channels = TasmotaReport.channels(rating: settings.rating, digits: settings.energyDigits)
+        let places = TasmotaReport.Places(phases: settings.phases)
+        channels = places.channels(rating: settings.rating, digits: settings.energyDigits)
         subscriptions = settings.subscriptions
         commandTopic = settings.commandTopic
         relay = settings.relay
-        quantities = TasmotaReport(channels: channels, outlet: settings.outlet)
+        quantities = TasmotaReport(places: places, channels: channels, outlet: settings.outlet)
     }
 
     package mutating func opened(_ out: inout Outbox) {
@@ -86,9 +87,9 @@ package struct Tasmota: DeviceDriver {
 
     private func readLastWill(_ b: borrowing Span<UInt8>, _ out: inout Outbox) {
         if JSONScanner.equals(b.indices, "Online", b) {
-            out.report(TasmotaReport.online, online: true)
+            out.report(quantities.places.online, online: true)
         } else if JSONScanner.equals(b.indices, "Offline", b) {
-            out.report(TasmotaReport.online, online: false)
+            out.report(quantities.places.online, online: false)
         } else {
             out.note(.unknownValue, "LWT is neither Online nor Offline")
         }
@@ -101,7 +102,7 @@ package struct Tasmota: DeviceDriver {
         Self.findReason(&json, b, &reason)
         guard json.finish(b) else { return out.note(.badFrame, "INFO3 is no JSON object") }
         forgetRelays()
-        out.report(TasmotaReport.restart, event: reason.flatMap { JSONScanner.text($0, b) } ?? "unknown")
+        out.report(quantities.places.restart, event: reason.flatMap { JSONScanner.text($0, b) } ?? "unknown")
     }
 
     private static func findReason(
@@ -173,9 +174,9 @@ package struct Tasmota: DeviceDriver {
         relays.merge(state.relays, isList: true)
         if relay != 0, let isOn = relays.isOn(relay) {
             wasOn = isOn
-            out.report(TasmotaReport.relay, of: channels, isOn ? 1 : 0)
+            out.report(quantities.places.relay, of: channels, isOn ? 1 : 0)
         }
-        if let uptime = state.uptime { out.report(TasmotaReport.uptime, of: channels, uptime) }
+        if let uptime = state.uptime { out.report(quantities.places.uptime, of: channels, uptime) }
         if state.hasBadUptime { out.note(.badValue, "UptimeSec is no number") }
         if state.hasUnknownWord { out.note(.unknownValue, "POWER is neither ON nor OFF") }
     }
@@ -186,7 +187,7 @@ package struct Tasmota: DeviceDriver {
         relays.merge(news, isList: false)
         guard relay != 0, let isOn = relays.isOn(relay) else { return }
         if isOn { quantities.switchedOn(&out) } else { quantities.switchedOff(&out) }
-        if isOn != wasOn { out.report(TasmotaReport.relay, of: channels, isOn ? 1 : 0) }
+        if isOn != wasOn { out.report(quantities.places.relay, of: channels, isOn ? 1 : 0) }
         wasOn = isOn
     }
 }

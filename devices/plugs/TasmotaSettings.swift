@@ -9,9 +9,11 @@ import Model
 ///     relay: 2                              the relay before the meter; 0 where none is
 ///     rating: 3680 W                        what it can carry, for plausibility
 ///     energy_digits: 3                      its `EnergyRes`
+///     phases: 3                             how many phases get channels of their own; their sum has one in any case
 ///     commands: false                       whether the gateway may ask for telemetry
 ///
-/// `settings` of a profile may hold `rating`, `energy_digits` and `relay`; the device's own keys go before them.
+/// `settings` of a profile may hold `rating`, `energy_digits`, `phases` and `relay`; the device's own keys go before
+/// them.
 struct TasmotaSettings {
     /// What the topics of one layout say, in the order of the subscriptions.
     enum Message: Int, CaseIterable {
@@ -25,11 +27,13 @@ struct TasmotaSettings {
     let relay: Int?
     let rating: Double
     let energyDigits: Int
+    let phases: Int
 
     init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
         let before = problems.all.count
         var rating: Double?
         var digits: Int?
+        var phases: Int?
         var relay: Int?
         func read(_ fields: inout Fields, _ problems: inout Problems) {
             let place = fields.place("rating")
@@ -38,6 +42,7 @@ struct TasmotaSettings {
                 rating = watts
             }
             digits = fields.integer("energy_digits", in: 0...5, &problems) ?? digits
+            phases = fields.integer("phases", in: 1...3, &problems) ?? phases
             relay = fields.integer("relay", in: 0...32, &problems) ?? relay
         }
         if var settings = setup.profile?.map("settings", &problems) {
@@ -54,6 +59,8 @@ struct TasmotaSettings {
 
         self.rating = rating ?? 25_000
         energyDigits = digits ?? 3
+        // One outlet of several is one phase.
+        self.phases = outlet == nil ? phases ?? 3 : 1
         // Outlet n is switched by relay n, unless somebody knows better.
         self.relay = relay ?? outlet
         commandTopic = mayAsk && topic != "+" ? Self.fill(layouts[0], prefixes[0], topic) : nil

@@ -1,1 +1,6 @@
-// drivers
+package import Model
+
+/// Every driver of this family.
+package let printerDrivers: [any DeviceDriver.Type] = [
+    OctoPrint.self
+]

@@ -1,0 +1,307 @@
+package import Model
+
+/// 3D printers behind OctoPrint with its MQTT plugin. `BASE` is `octoPrint` unless the plugin says otherwise.
+///
+///     BASE/mqtt                  connected | disconnected                   retained; the last will
+///     BASE/event/NAME            {"…":…,"_event":"PrintDone","_timestamp":1795452605}
+///     BASE/progress/printing     {"location":"local","path":"pot.gcode","progress":91,"_timestamp":…}   retained
+///     BASE/temperature/tool0     {"actual":21.3,"target":60.0,"_timestamp":…}                           retained
+///
+/// Events are not retained, so nothing says what the printer does when the gateway starts: `unknown` holds until
+/// something shows it. Retained progress and temperatures are of unknown age and are no samples. Names of files,
+/// paths and users stop here: no reading and no fault holds them.
+package struct OctoPrint: DeviceDriver {
+    package static let info = DriverInfo(
+        name: "octoprint", title: "3D printers behind OctoPrint with its MQTT plugin", link: .mqtt, family: "printers",
+        // A cold printer says nothing for days; that it is gone is said by the last will.
+        silence: .hours(30 * 24))
+
+    package let channels = Self.allChannels
+    package let subscriptions: [String]
+
+    private var job = OctoPrintJob()
+    /// nil where nothing is known since the link was opened.
+    private var state: MachineState?
+    private var reason = ""
+    /// The last will said that OctoPrint is gone.
+    private var isGone = false
+    /// The printer waits for a person inside a print.
+    private var needsPerson = false
+    /// Percent; the last one, and the one when the printer began to wait.
+    private var progress: Double = 0
+    private var progressWhenBlocked: Double = 0
+
+    package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
+        guard let bases = Self.bases(&setup, &problems) else { return nil }
+        subscriptions = bases.flatMap {
+            ["\($0)/mqtt", "\($0)/event/+", "\($0)/progress/printing", "\($0)/temperature/+"]
+        }
+    }
+
+    /// The base topics; in a recording one of up to three levels.
+    private static func bases(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [String]? {
+        let place = setup.fields.place("topic")
+        let before = problems.all.count
+        guard var base = setup.fields.text("topic", &problems) else {
+            if problems.all.count > before { return nil }
+            return setup.takesAnyAddress ? ["+", "+/+", "+/+/+"] : ["octoPrint"]
+        }
+        if base.last == "/" { base.removeLast() }
+        guard TopicFilter.isTopic(base) else {
+            problems.add(
+                place,
+                "'\(base)' cannot be OctoPrint's base topic: it may not be empty nor hold + or #; "
+                    + "give the base of the MQTT plugin's settings, such as octoPrint")
+            return nil
+        }
+        return [base]
+    }
+
+    package mutating func opened(_ out: inout Outbox) {
+        job.opened()
+        state = nil
+        isGone = false
+        needsPerson = false
+        progress = 0
+    }
+
+    package mutating func receive(
+        _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
+    ) {
+        guard !bytes.isEmpty, source.subscription >= 0 else { return }
+        let topic = source.subscription % 4
+        if topic == 0 { return readLastWill(bytes, &out) }
+        guard !source.isRetained else { return }
+        heard(&out)
+        switch topic {
+        case 1: readEvent(bytes, String(Self.lastLevel(source.topic)), &out)
+        case 2: readProgress(bytes, &out)
+        default: readTemperature(bytes, Self.lastLevel(source.topic), &out)
+        }
+    }
+
+    private static func lastLevel(_ topic: String) -> Substring { topic.split(separator: "/").last ?? "" }
+
+    // MARK: contact
+
+    private mutating func readLastWill(_ b: borrowing Span<UInt8>, _ out: inout Outbox) {
+        if JSONScanner.equals(b.indices, "connected", b) {
+            out.report(Ch.online, online: true)
+            isBack(&out)
+        } else if JSONScanner.equals(b.indices, "disconnected", b) {
+            out.report(Ch.online, online: false)
+            job.away()
+            isGone = true
+            become(.offline, "disconnected", &out)
+        } else {
+            out.note(.unknownValue, "the last will is neither connected nor disconnected")
+        }
+    }
+
+    /// Something live came, so OctoPrint is there even if its last will still says otherwise.
+    private mutating func heard(_ out: inout Outbox) {
+        out.alive()
+        guard isGone else { return }
+        out.report(Ch.online, online: true)
+        isBack(&out)
+    }
+
+    private mutating func isBack(_ out: inout Outbox) {
+        // What the printer said since it came counts for more than a message that the broker kept.
+        if isGone || state == nil { become(.unknown, "connected", &out) }
+        isGone = false
+    }
+
+    // MARK: events
+
+    private mutating func readEvent(_ b: borrowing Span<UInt8>, _ name: String, _ out: inout Outbox) {
+        var json = JSONScanner()
+        var event = OctoPrintEvent()
+        event.read(&json, b)
+        guard json.finish(b) else { return out.note(.badFrame, "event \(name) is no JSON object") }
+        switch name {
+        case "PrintDone": return ended(.completed, event, &out)
+        case "PrintFailed": return failed(event, b, &out)
+        case "PrintStarted":
+            if let outcome = job.started(at: event.timestamp) { out.report(Ch.job, event: outcome.rawValue) }
+            needsPerson = false
+            progress = 0
+            if state != .running { become(.preparing, name, &out) }
+        case "PrinterStateChanged":
+            guard let id = event.stateID.flatMap({ JSONScanner.text($0, b) }) else {
+                return out.note(.badValue, "PrinterStateChanged has no state_id")
+            }
+            changed(to: id, &out)
+        case "PrintPaused": paused(name, &out)
+        case "PrintResumed": printing(name, &out)
+        case "PausedForUser", "FilamentChange": waits(name, &out)
+        case "ZChange":
+            // The next layer: whoever was needed was there.
+            if state == .blocked { printing(name, &out) }
+        case "Error", "EStop":
+            job.away()
+            if state != .offline { become(.fault, name, &out) }
+        case "Disconnected":
+            job.away()
+            become(.offline, name, &out)
+        default: break
+        }
+        job.heard()
+    }
+
+    private mutating func changed(to id: String, _ out: inout Outbox) {
+        switch id {
+        case "OPERATIONAL":
+            if let outcome = job.idle() { out.report(Ch.job, event: outcome.rawValue) }
+            needsPerson = false
+            become(.idle, id, isStateID: true, &out)
+        case "STARTING", "TRANSFERING_FILE", "TRANSFERRING_FILE": become(.preparing, id, isStateID: true, &out)
+        case "PRINTING", "RESUMING", "FINISHING", "CANCELLING": printing(id, isStateID: true, &out)
+        case "PAUSING", "PAUSED": paused(id, isStateID: true, &out)
+        case "ERROR", "CLOSED_WITH_ERROR":
+            job.away()
+            become(.fault, id, isStateID: true, &out)
+        case "OFFLINE", "CLOSED", "NONE", "OPEN_SERIAL", "DETECT_SERIAL", "CONNECTING":
+            job.away()
+            become(.offline, id, isStateID: true, &out)
+        default:
+            out.note(.unknownValue, "state_id \(id.clipped(to: 64))")
+            become(.unknown, id, isStateID: true, &out)
+        }
+    }
+
+    private mutating func printing(_ why: String, isStateID: Bool = false, _ out: inout Outbox) {
+        job.printing()
+        needsPerson = false
+        become(.running, why, isStateID: isStateID, &out)
+    }
+
+    private mutating func paused(_ why: String, isStateID: Bool = false, _ out: inout Outbox) {
+        job.printing()
+        // What the printer waits for says more than PAUSED.
+        if needsPerson { return become(.blocked, why, &out) }
+        become(.paused, why, isStateID: isStateID, &out)
+    }
+
+    /// The printer asks for a person. OctoPrint's own state may stay PRINTING and nothing says when it goes on.
+    private mutating func waits(_ why: String, _ out: inout Outbox) {
+        guard state != .idle, state != .offline, state != .fault else { return }
+        needsPerson = true
+        progressWhenBlocked = progress
+        become(.blocked, why, &out)
+    }
+
+    private mutating func failed(_ event: OctoPrintEvent, _ b: borrowing Span<UInt8>, _ out: inout Outbox) {
+        guard let reason = event.reason else { return ended(.failed, event, &out) }
+        if JSONScanner.equals(reason, "cancelled", b) { return ended(.cancelled, event, &out) }
+        if !JSONScanner.equals(reason, "error", b) { out.note(.unknownValue, "PrintFailed for a new reason") }
+        ended(.failed, event, &out)
+    }
+
+    private mutating func ended(_ outcome: JobOutcome, _ event: OctoPrintEvent, _ out: inout Outbox) {
+        if job.ended(at: event.timestamp) {
+            out.report(Ch.job, event: outcome.rawValue)
+            if let time = event.time { out.report(Ch.jobTime, of: channels, time) }
+            if event.hasBadTime { out.note(.badValue, "the time of a print is no number") }
+        }
+        needsPerson = false
+        guard state != .offline, state != .fault else { return }
+        // After an error OctoPrint has said OFFLINE or ERROR before; if it has not, that message is lost.
+        if outcome == .failed {
+            become(.unknown, "PrintFailed", &out)
+        } else {
+            become(.idle, outcome == .completed ? "PrintDone" : "PrintFailed", &out)
+        }
+    }
+
+    /// Every new state is reported, and of an unchanged one OctoPrint's new word for it.
+    private mutating func become(
+        _ new: MachineState, _ why: String, isStateID: Bool = false, _ out: inout Outbox
+    ) {
+        guard new != state || isStateID && why != reason else { return }
+        state = new
+        reason = why
+        out.report(Ch.state, new, reason: why)
+    }
+
+    // MARK: quantities
+
+    private mutating func readProgress(_ b: borrowing Span<UInt8>, _ out: inout Outbox) {
+        var json = JSONScanner()
+        var percent: Double?
+        var hasPath = false
+        if json.beginObject(b) {
+            while let key = json.nextKey(b) {
+                if JSONScanner.equals(key, "progress", b), let number = json.number(b) {
+                    percent = number
+                } else if JSONScanner.equals(key, "path", b), let path = json.string(b) {
+                    hasPath = !path.isEmpty
+                } else {
+                    json.skip(b)
+                }
+            }
+        }
+        guard json.finish(b) else { return out.note(.badFrame, "progress is no JSON object") }
+        job.heard()
+        guard let percent else { return out.note(.badValue, "progress is no number") }
+        // Zero without a file is what OctoPrint says when it connects, whatever the printer does.
+        guard hasPath else { return }
+        out.report(Ch.progress, of: channels, percent / 100)
+        // Zero also comes after a cancelled print, and a hundred after a finished one.
+        let isInside = percent > 0 && percent < 100
+        let wentOn = state == .blocked && needsPerson && percent >= progressWhenBlocked + 2
+        if isInside, state == nil || state == .unknown || state == .preparing || wentOn { printing("progress", &out) }
+        progress = percent
+    }
+
+    private mutating func readTemperature(_ b: borrowing Span<UInt8>, _ part: Substring, _ out: inout Outbox) {
+        guard let index = Ch.parts.firstIndex(of: String(part)) else { return }
+        var json = JSONScanner()
+        var actual = OctoPrintNumber.absent
+        var target = OctoPrintNumber.absent
+        if json.beginObject(b) {
+            while let key = json.nextKey(b) {
+                if JSONScanner.equals(key, "actual", b) {
+                    actual.read(&json, b)
+                } else if JSONScanner.equals(key, "target", b) {
+                    target.read(&json, b)
+                } else {
+                    json.skip(b)
+                }
+            }
+        }
+        guard json.finish(b) else { return out.note(.badFrame, "temperature is no JSON object") }
+        job.heard()
+        report(actual, on: Ch.temperature + index, &out)
+        report(target, on: Ch.target + index, &out)
+    }
+
+    private func report(_ number: OctoPrintNumber, on index: Int, _ out: inout Outbox) {
+        switch number {
+        case .absent: break
+        case .unknown: out.reportUnknown(index)
+        case .wrong: out.note(.badValue, "\(channels[index].name) is no number")
+        case .value(let value): out.report(index, of: channels, value)
+        }
+    }
+
+    // MARK: channels
+
+    /// Places in the list of channels.
+    private enum Ch {
+        static let state = 0
+        static let job = 1
+        static let jobTime = 2
+        static let progress = 3
+        /// Of the part with the same index.
+        static let temperature = 4
+        static let target = 8
+        static let online = 12
+        static let parts = ["tool0", "tool1", "bed", "chamber"]
+    }
+
+    private static let allChannels: [Channel] =
+        [.state, .job, .gauge("job.time", .second, 0...1e8), .gauge("progress", .one, 0...1)]
+        + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("temperature.\($0)", .celsius, -50...600) }
+        + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("target.\($0)", .celsius, 0...600) } + [.online]
+}

@@ -1,0 +1,56 @@
+import Model
+
+/// What an event says that is kept. Where strings stand is noted; names of files and users are not among them.
+struct OctoPrintEvent {
+    /// Seconds since 1970 by OctoPrint's own clock.
+    private(set) var timestamp: Double?
+    private(set) var stateID: Range<Int>?
+    private(set) var reason: Range<Int>?
+    /// s that a print took, without its pauses.
+    private(set) var time: Double?
+    private(set) var hasBadTime = false
+
+    mutating func read(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+        guard json.beginObject(b) else { return }
+        while let key = json.nextKey(b) {
+            if JSONScanner.equals(key, "_timestamp", b), let number = json.number(b) {
+                timestamp = number
+            } else if JSONScanner.equals(key, "state_id", b), let text = json.string(b) {
+                stateID = text
+            } else if JSONScanner.equals(key, "reason", b), let text = json.string(b) {
+                reason = text
+            } else if JSONScanner.equals(key, "time", b) {
+                readTime(&json, b)
+            } else {
+                json.skip(b)
+            }
+        }
+    }
+
+    private mutating func readTime(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+        var number = OctoPrintNumber.absent
+        number.read(&json, b)
+        if case .value(let seconds) = number { time = seconds }
+        if case .wrong = number { hasBadTime = true }
+    }
+}
+
+/// A member that should be a number.
+enum OctoPrintNumber {
+    case absent
+    case value(Double)
+    /// null: OctoPrint does not know.
+    case unknown
+    case wrong
+
+    mutating func read(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+        if let number = json.number(b) {
+            self = .value(number)
+        } else if json.null(b) {
+            self = .unknown
+        } else {
+            json.skip(b)
+            self = .wrong
+        }
+    }
+}
