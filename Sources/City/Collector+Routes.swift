@@ -134,7 +134,7 @@ extension Collector {
             guard let key = RollupKey(text) else { throw Refusal(400, "after must be what next said") }
             query.after = key
         }
-        let limit = request["limit"].flatMap { Int($0) } ?? Self.mostPageItems
+        let limit = request["limit"].map { Int($0) ?? 0 } ?? Self.mostPageItems
         guard (1...Self.mostPageItems).contains(limit) else {
             throw Refusal(400, "limit must be a whole number from 1 to \(Self.mostPageItems)")
         }

@@ -54,18 +54,18 @@ package struct RollupExport: Hashable, Sendable {
     package var json: JSON {
         .object([
             "do": .string("export"), "format": .string(format.rawValue), "grain": .optional(grain?.rawValue),
-            "from": .integer(from.milliseconds), "to": .integer(to.milliseconds),
+            "from": .string("\(from.milliseconds)"), "to": .string("\(to.milliseconds)"),
             "after": .optional(after?.description),
         ])
     }
 
     package init?(_ json: JSON) {
         guard json["do"]?.text == "export", let format = json["format"]?.text.flatMap(Format.init(rawValue:)),
-            let from = json["from"]?.number, let to = json["to"]?.number, from.magnitude < 4e18, to.magnitude < 4e18
+            let from = json["from"]?.text.flatMap({ Int64($0) }), let to = json["to"]?.text.flatMap({ Int64($0) })
         else { return nil }
         self.init(
             format: format, grain: json["grain"]?.text.flatMap(RollupGrain.init(rawValue:)),
-            from: Instant(milliseconds: Int64(from)), to: Instant(milliseconds: Int64(to)),
+            from: Instant(milliseconds: from), to: Instant(milliseconds: to),
             after: json["after"]?.text.flatMap { RollupKey($0) })
     }
 }

@@ -417,14 +417,14 @@ func must<T>(_ value: T?, _ words: String = "", at place: SourceLocation = #_sou
     }
 
     private func load(_ database: SQLiteDatabase, _ city: String) throws -> RollupOutbox {
-        let rows = try cells(database, OutboxSchema.rows(city: city), "iiitiitttbit")
-        let windows = try cells(database, OutboxSchema.windows(city: city), "")
+        let rows = try cells(database, OutboxSchema.rows(city: city))
+        let windows = try cells(database, OutboxSchema.windows(city: city))
         return RollupOutbox(
             epoch: 1, rows: rows.compactMap(OutboxSchema.row), known: windows.compactMap(OutboxSchema.window), seed: 1,
             sha256: sha256)
     }
 
-    private func cells(_ database: SQLiteDatabase, _ command: SQLCommand, _: String) throws -> [[SQLCell]] {
+    private func cells(_ database: SQLiteDatabase, _ command: SQLCommand) throws -> [[SQLCell]] {
         guard case .text(let city)? = command.values.first else { return [] }
         // Columns of text, numbers and blobs in the order of the schema.
         let isRow = command.text.contains("problem")
@@ -441,7 +441,6 @@ func must<T>(_ value: T?, _ words: String = "", at place: SourceLocation = #_sou
         }
     }
 
-    /// Statements of the outbox have at most eleven values.
     private func run(_ database: SQLiteDatabase, _ command: SQLCommand) throws {
         let v: [(any SQLiteValue)?] = command.values.map { cell in
             switch cell {
@@ -451,14 +450,6 @@ func must<T>(_ value: T?, _ words: String = "", at place: SourceLocation = #_sou
             case .blob(let bytes): bytes
             }
         }
-        switch v.count {
-        case 0: try database.run(command.text)
-        case 2: try database.run(command.text, v[0], v[1])
-        case 6: try database.run(command.text, v[0], v[1], v[2], v[3], v[4], v[5])
-        case 8: try database.run(command.text, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7])
-        case 9: try database.run(command.text, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8])
-        default:
-            try database.run(command.text, v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10])
-        }
+        try database.run(command.text, values: v)
     }
 }

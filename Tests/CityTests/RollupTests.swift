@@ -45,7 +45,7 @@ import Testing
         #expect(zero.item(epoch: 1, revision: 1, emitted: firstDay)["totals"]?["energy_wh"] == .number(0))
     }
 
-    @Test(arguments: 0..<100 as Range<UInt64>) func whatIsWrittenIsReadBack(seed: UInt64) throws {
+    @Test(arguments: 0..<40 as Range<UInt64>) func whatIsWrittenIsReadBack(seed: UInt64) throws {
         var random = SeededRandom(seed)
         let content = randomContent(&random, day: Int64(seed))
         #expect(content.check() == [])
