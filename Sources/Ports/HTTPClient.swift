@@ -90,11 +90,13 @@ package final class HTTPClient {
     }
 
     deinit {
+        // curl must not call an object that is going away.
+        fabgate_curl_multi_callbacks(multi, nil, nil, nil)
+        if let timer { loop.cancel(timer) }
+        for socket in watched { loop.unwatch(socket) }
         for handle in transfers.keys { curl_multi_remove_handle(multi, handle) }
         transfers = [:]
         curl_multi_cleanup(multi)
-        if let timer { loop.cancel(timer) }
-        for socket in watched { loop.unwatch(socket) }
     }
 
     /// Sends a request; `completion` is called once, later, on the loop.

@@ -66,8 +66,8 @@ extension HTTPClient.Failure {
             (kind, advice) = (.noTLS, "does it speak TLS 1.2 or newer on this port?")
         case CURLE_WRITE_ERROR, CURLE_FILESIZE_EXCEEDED:
             (kind, advice) = (.tooLarge, "the answer is larger than allowed here")
-        case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL:
-            (kind, advice) = (.badRequest, "write the URL as http://… or https://…")
+        case CURLE_URL_MALFORMAT:
+            (kind, advice) = (.badRequest, "write the URL as http://host:port/path or https://…")
         default:
             (kind, advice) = (
                 .broken, "the connection broke off, or it does not speak HTTP; it will be worth another try"
@@ -82,11 +82,11 @@ extension HTTPClient.Failure {
             : (.unreachable, "is the cable in, and the address right?")
     }
 
-    /// The numbers are OpenSSL's X509_V_ERR constants (openssl-verification-options(1)); 0 means that the chain is good,
-    /// so it is the name.
+    /// The numbers are OpenSSL's X509_V_ERR constants (X509_STORE_CTX_get_error(3)). 0 and 1, which curl starts with, mean
+    /// that nothing is said against the chain, so it is the name.
     private static func certificate(_ verification: Int) -> (Kind, String) {
         switch verification {
-        case 0, 62...64:
+        case 0, 1, 62...64:
             (
                 .wrongName,
                 "its certificate is for another name; use the name in the certificate, or there is a captive portal in between"

@@ -11,6 +11,8 @@ final class HTTPTransfer {
     private var headerLines: UnsafeMutablePointer<curl_slist>?
     private let message: UnsafeMutablePointer<CChar>
     private var headers: [(name: String, value: String)] = []
+    /// The empty line after the headers has come. Without it curl takes what it got for an answer without a body.
+    private var isHeadComplete = false
     private var body: [UInt8] = []
 
     /// Throws where the request cannot be made at all.
@@ -48,6 +50,9 @@ final class HTTPTransfer {
                         code, host: host, detail: words,
                         verification: fabgate_curl_info_long(handle, CURLINFO_SSL_VERIFYRESULT),
                         systemError: Int32(truncatingIfNeeded: fabgate_curl_info_long(handle, CURLINFO_OS_ERRNO)))))
+        }
+        guard isHeadComplete else {
+            return completion(.failure(.init(.broken, host, "the answer was cut off in its headers; send it again")))
         }
         let status = fabgate_curl_info_long(handle, CURLINFO_RESPONSE_CODE)
         completion(.success(.init(status: status, headers: headers, body: body)))
@@ -139,7 +144,11 @@ final class HTTPTransfer {
     private func receiveHeader(_ bytes: UnsafeRawBufferPointer) -> Int {
         let line = String(decoding: bytes, as: UTF8.self)
         if line.hasPrefix("HTTP/") {
-            headers = []  // of an interim answer (100, 103)
+            // Those before were of an interim answer (100, 103).
+            headers = []
+            isHeadComplete = false
+        } else if line == "\r\n" || line == "\n" {
+            isHeadComplete = true
         } else if let colon = line.firstIndex(of: ":") {
             headers.append((name: String(line[..<colon]), value: trimmed(line[line.index(after: colon)...])))
         }
@@ -169,6 +178,10 @@ final class HTTPTransfer {
         func isClean(_ text: String) -> Bool { text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F } }
         guard isClean(request.url), isClean(request.method), !request.method.isEmpty else {
             throw .init(.badRequest, host, "the URL or the method holds a control character")
+        }
+        let scheme = request.url.prefix { $0 != ":" }.lowercased()
+        guard scheme == "http" || scheme == "https" else {
+            throw .init(.badRequest, host, "write the URL as http://… or https://…")
         }
         for (name, value) in request.headers where !isClean(name) || !isClean(value) || name.isEmpty {
             throw .init(
