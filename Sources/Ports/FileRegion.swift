@@ -87,7 +87,7 @@ package final class FileRegion: Region {
     }
 
     package func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) {
-        guard offset >= 0, offset + bytes.count <= size else {
+        guard offset >= 0, bytes.count <= size, offset <= size - bytes.count else {
             throw RegionError("write \(path) at byte \(offset): beyond its \(size) bytes")
         }
         var done = 0

@@ -1,0 +1,54 @@
+// The store's file: whole or not there, one owner, and nothing outside its size.
+
+@preconcurrency import Glibc
+import Ports
+import Store
+import Testing
+
+@Suite struct FileRegionTests {
+    @Test func whatIsWrittenIsReadAfterReopening() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/store"
+        let size = 3 << 20 | 4096
+        var shares: [Double] = []
+        do {
+            let region = try FileRegion(creating: path, size: size) { shares.append($0) }
+            try region.write([1, 2, 3], at: size - 3)
+            try region.sync()
+        }
+        #expect(shares.count == 4)
+        #expect(shares.last == 1)
+        let region = try FileRegion(opening: path)
+        #expect(region.size == size)
+        var tail = [UInt8](repeating: 9, count: 5)
+        try region.read(at: size - 5, into: &tail)
+        #expect(tail == [0, 0, 1, 2, 3])
+    }
+
+    @Test func nothingOutsideIsTouched() throws {
+        let folder = try TemporaryFolder()
+        let region = try FileRegion(creating: folder.path + "/store", size: 4096)
+        for offset in [-1, 4090, 4096, Int.max - 4] {
+            #expect(throws: RegionError.self) { try region.write([0, 0, 0, 0, 0, 0, 0], at: offset) }
+            var buffer = [UInt8](repeating: 0, count: 7)
+            #expect(throws: RegionError.self) { try region.read(at: offset, into: &buffer) }
+        }
+    }
+
+    @Test func oneGatewayAtATime() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/store"
+        let region = try FileRegion(creating: path, size: 4096)
+        #expect { try FileRegion(opening: path) } throws: {
+            ($0 as? RegionError)?.code == EWOULDBLOCK && "\($0)".contains("in use by another fabgate")
+        }
+        #expect(try FileRegion(reading: path).size == 4096)
+        #expect(throws: RegionError.self) { try FileRegion(creating: path, size: 4096) }
+        try region.write([1], at: 0)
+    }
+
+    @Test func aMissingFileIsSaid() throws {
+        let folder = try TemporaryFolder()
+        #expect { try FileRegion(opening: folder.path + "/none") } throws: { "\($0)".contains("No such file") }
+    }
+}
