@@ -240,8 +240,8 @@ package struct ConfigurationReader {
         let baud = fields.integer("baud", in: 300...4_000_000, &problems) ?? 9600
         let place = fields.place("format")
         let format = fields.text("format", &problems) ?? "8N1"
-        if !["8N1", "8E1", "8N2", "8O1", "7E1", "7N1"].contains(format) {
-            problems.add(place, "'\(format)' is no serial format; use 8N1, 8E1, 8N2, 8O1, 7E1 or 7N1")
+        if !["8N1", "8E1", "8N2", "7E1"].contains(format) {
+            problems.add(place, "'\(format)' is no serial format; use 8N1, 8E1, 8N2 or 7E1")
         }
         guard let name, let path else { return }
         configuration.lines.append(Configuration.Line(name: name, path: path, baud: baud, format: format))
@@ -266,11 +266,14 @@ package struct ConfigurationReader {
             let wanted = made.info.link == .mqtt ? "a broker (`mqtt: NAME`)" : "a serial line (`serial: NAME`)"
             return problems.add(fields.position, "device \(id): driver \(driverName) reads from \(wanted)")
         }
+        let interval = every ?? made.profile?.every ?? made.info.every
+        let limit = silence ?? made.profile?.silence ?? made.info.silence
         configuration.devices.append(
             Configuration.Device(
                 id: id, driverName: driverName, model: model, link: link, driver: made.driver, info: made.info,
-                every: every ?? made.profile?.every ?? made.info.every,
-                silence: silence ?? made.profile?.silence ?? made.info.silence, rating: rating ?? 25_000))
+                every: interval,
+                // One missed answer is no silence, however rarely the device is asked.
+                silence: max(limit, (interval ?? .zero) * 3), rating: rating ?? 25_000))
     }
 
     private mutating func readLink(_ fields: inout Fields) -> Configuration.Link? {

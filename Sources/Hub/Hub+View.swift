@@ -109,7 +109,7 @@ extension Hub {
         }
         for line in lines where !line.isOpen {
             let name = line.configuration.name
-            add(.error, "line/\(name)", "Serial line \(name): \(line.trouble)", "시리얼 \(name): \(line.trouble)")
+            add(.error, "line/\(name)", "Serial \(line.trouble)", "시리얼 연결 끊김: \(line.trouble)")
         }
         for device in devices where device.isOnline == false {
             let id = device.configuration.id

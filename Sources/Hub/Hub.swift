@@ -119,7 +119,7 @@ package struct Hub {
         if isUp { brokers[index].downSince = nil }
         brokers[index].isUp = isUp
         brokers[index].trouble = reason
-        act(.log(isUp ? .notice : .warning, "broker \(brokers[index].configuration.name): \(reason)"))
+        act(.log(isUp ? .notice : .warning, reason))
         guard isUp else { return }
         for device in devices.indices where devices[device].configuration.link == .broker(index) {
             outbox.removeAll()
@@ -134,7 +134,7 @@ package struct Hub {
         lines[index].isOpen = isOpen
         lines[index].trouble = reason
         lines[index].asked = nil
-        act(.log(isOpen ? .notice : .warning, "serial line \(lines[index].configuration.name): \(reason)"))
+        act(.log(isOpen ? .notice : .warning, "serial \(reason)"))
         for device in lines[index].devices {
             guard isOpen else {
                 setOnline(device, false, "line closed", at: now.wall)

@@ -1,1 +1,3 @@
-print("")
+import Ports
+
+FabgateTool.main()

@@ -1,0 +1,195 @@
+@preconcurrency import Glibc
+import CityLink
+import Model
+import Ports
+import Simulation
+
+/// Starts and watches the parts of the demonstration, plays the lab, and at the end compares what the city holds with
+/// what the lab did.
+final class Demo {
+    private let plan: DemoPlan
+    private let files: DemoFiles
+    private let loop: Loop
+    private let clock: SystemClock
+    private let client: HTTPClient
+    private var parts: [Part] = []
+    private var lab: DemoLab?
+    private var isStopping = false
+
+    /// One of the programs that are started, and started again if they die.
+    private final class Part {
+        let name: String
+        let program: String
+        let words: [String]
+        /// Only these lines of what it says are worth showing.
+        let shows: (String) -> String?
+        var process: ChildProcess?
+        var said = Lines()
+        init(_ name: String, _ program: String, _ words: [String], shows: @escaping (String) -> String?) {
+            self.name = name
+            self.program = program
+            self.words = words
+            self.shows = shows
+        }
+    }
+
+    init(_ plan: DemoPlan) throws {
+        self.plan = plan
+        loop = try Loop()
+        client = HTTPClient(loop: loop)
+        files = try DemoFiles(port: plan.port)
+        // The lab opens just before nine on this day: the first hour is over soon.
+        let real = SystemClock.realNow().wall
+        let zone = try CivilZone.load("Asia/Seoul")
+        let origin = zone.start(of: zone.date(at: real)) + .minutes(8 * 60 + 55)
+        clock = SystemClock(speed: Int64(plan.speed), realOrigin: real, labOrigin: origin)
+        try files.writeBroker()
+        try files.makeCertificate()
+        try files.writeConfiguration(speed: plan.speed, realOrigin: real, labOrigin: origin)
+    }
+
+    func run() throws -> ExitStatus {
+        defer { Files.removeFolder(files.folder) }
+        let programs = try Self.programs()
+        try enrol(programs.fabcity)
+        for signal in [SIGINT, SIGTERM] { try loop.onSignal(signal) { [unowned self] in finish() } }
+        lab = try DemoLab(plan, files, loop: loop, clock: clock)
+        let collector = [
+            "run", "--listen", "127.0.0.1:\(files.cityPort)", "--db", "sqlite:\(files.database)", "--tls-cert",
+            files.certificate, "--tls-key", files.key,
+        ]
+        parts = [
+            Part("broker", "mosquitto", ["-c", files.brokerConfiguration]) { _ in nil },
+            Part("collector", programs.fabcity, collector) { $0.contains("listening") ? nil : $0 },
+            Part("gateway", programs.fabgate, ["run", "--config", files.configuration]) { $0 },
+        ]
+        for part in parts { try start(part) }
+        defer { endParts() }
+        Console.print("dashboard  http://127.0.0.1:\(files.webPort)/")
+        Console.print("city       https://127.0.0.1:\(files.cityPort)/  (its certificate is this demonstration's own)")
+        Console.print("clock      \(plan.speed) times faster; the lab's day begins at \(clock.now().wall)")
+        awaitGateway()
+        if let seconds = plan.seconds { loop.after(.seconds(Int64(seconds))) { [unowned self] in finish() } }
+        let status = loop.run()
+        return ExitStatus(rawValue: status) ?? .software
+    }
+
+    // MARK: parts
+
+    private static func programs() throws -> (fabgate: String, fabcity: String) {
+        guard let own = Files.ownProgram else { throw ToolFailure(.software, "cannot tell where this program is") }
+        let folder = own.lastIndex(of: "/").map { String(own[..<$0]) } ?? "."
+        guard Files.exists("\(folder)/fabcity") else {
+            throw ToolFailure(.unavailable, "fabcity is not beside fabgate in \(folder); build both (`swift build`)")
+        }
+        return (own, "\(folder)/fabcity")
+    }
+
+    private func enrol(_ fabcity: String) throws {
+        let words = [
+            "lab", "add", "--db", "sqlite:\(files.database)", "--id", DemoFiles.lab, "--name", "Demo maker space",
+        ]
+        let said = try files.run(fabcity, words, "the lab could not be enrolled")
+        // The token is shown once, as one line of JSON.
+        let line = said.split(separator: "\n").first { $0.hasPrefix("{") } ?? ""
+        try Files.write(String(line), to: files.token, isSecret: true)
+    }
+
+    private func start(_ part: Part) throws {
+        let process = try ChildProcess(part.program, part.words, output: .pipe)
+        part.process = process
+        part.said = Lines()
+        if let output = process.output { loop.watch(output, .read) { [unowned self] _ in hear(part, output) } }
+        process.onExit(loop) { [unowned self] status in
+            if let output = process.output { loop.unwatch(output) }
+            guard !isStopping else { return }
+            Console.print("\(part.name) ended with \(status); starting it again")
+            do { try start(part) } catch {
+                Console.complain("\(part.name) cannot be started again: \(error)")
+                loop.stop(ExitStatus.unavailable.rawValue)
+            }
+        }
+        Console.print("started    \(part.name) (pid \(process.pid))")
+    }
+
+    /// Shows what is worth showing of what a part says.
+    private func hear(_ part: Part, _ descriptor: CInt) {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = read(descriptor, &buffer, buffer.count)
+        guard count > 0 else { return loop.unwatch(descriptor) }
+        part.said.append(buffer[..<count]) { line in
+            guard let shown = part.shows(String(decoding: line, as: UTF8.self)) else { return }
+            Console.print(part.name + String(repeating: " ", count: 11 - part.name.count) + shown)
+        }
+    }
+
+    /// Asks them to stop, the last started first, and waits until they have.
+    private func endParts() {
+        isStopping = true
+        for part in parts.reversed() {
+            part.process?.kill(SIGTERM)
+            _ = part.process?.wait()
+        }
+    }
+
+    /// The lab begins when the gateway listens: what is said before that is lost, as in life.
+    private func awaitGateway() {
+        let request = HTTPClient.Outgoing(url: "http://127.0.0.1:\(files.webPort)/api/v1/alerts")
+        client.send(request) { [unowned self] result in
+            if case .success(let answer) = result, JSON(answer.body)?["alerts"]?.items?.isEmpty == true {
+                lab?.begin()
+            } else {
+                loop.after(.milliseconds(100)) { [unowned self] in awaitGateway() }
+            }
+        }
+    }
+
+    // MARK: the end
+
+    /// Asks the city what it holds, compares, and stops.
+    private func finish() {
+        guard !isStopping else { return }
+        isStopping = true
+        guard let lab, let began = lab.began else {
+            Console.complain("the lab never began")
+            return loop.stop(ExitStatus.unavailable.rawValue)
+        }
+        lab.end()
+        let from = began
+        var token = ""
+        if let json = try? JSON(Files.secret(files.token)) { token = json["token"]?.text ?? "" }
+        let query = "lab=\(DemoFiles.lab)&grain=PT1H&from=\(from - .hours(1))&to=\(clock.now().wall)&format=json"
+        var request = HTTPClient.Outgoing(
+            url: "https://127.0.0.1:\(files.cityPort)/v1/rollups?\(query)",
+            headers: [("Authorization", "Bearer \(token)")])
+        request.tls = HTTPClient.ClientTLS(caFile: files.certificate)
+        client.send(request) { [unowned self] result in
+            switch result {
+            case .success(let answer):
+                let report = DemoReport(answer.body, lab: lab.simulation, from: from)
+                for line in report.lines { Console.print(line) }
+                if let path = plan.report {
+                    try? Files.write(String(decoding: report.json.bytes, as: UTF8.self), to: path)
+                }
+                loop.stop((report.windows > 0 ? ExitStatus.done : .no).rawValue)
+            case .failure(let failure):
+                Console.complain("the city cannot be asked: \(failure)")
+                loop.stop(ExitStatus.unavailable.rawValue)
+            }
+        }
+    }
+}
+
+/// Cuts what a part says into lines.
+private struct Lines {
+    private var rest: [UInt8] = []
+
+    mutating func append(_ bytes: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>) -> Void) {
+        rest += bytes
+        while let end = rest.firstIndex(of: 10) {
+            body(rest[..<end])
+            rest.removeFirst(end + 1)
+        }
+        if rest.count > 65_536 { rest.removeAll() }
+    }
+}

@@ -1,0 +1,143 @@
+@preconcurrency import Glibc
+import Model
+import Ports
+
+/// `fabgate demo`: a maker space that reports itself, with real parts, on this machine alone.
+enum DemoCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "demo", text: "a private broker, a collector, a simulated lab and the gateway; Ctrl-C ends it all",
+            options: [
+                .init("port", "P", "the dashboard's port on 127.0.0.1 (default: a free one)"),
+                .init("speed", "N", "the lab's clock runs N times faster (default: 60)"),
+                .init("seconds", "S", "ends by itself after S seconds (default: at Ctrl-C)"),
+                .init("seed", "K", "another lab, the same each time (default: 1)"),
+                .init("report", "F", "writes what the lab did and what the city holds to this file"),
+            ], example: "fabgate demo --speed 120 --seconds 180"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        let plan = DemoPlan(
+            port: try arguments.integer("port", in: 0...65_535) ?? 0,
+            speed: try arguments.integer("speed", in: 1...600) ?? 60,
+            seconds: try arguments.integer("seconds", in: 1...86_400),
+            seed: UInt64(try arguments.integer("seed", in: 0...Int.max) ?? 1), report: arguments["report"])
+        let demo = try Demo(plan)
+        return try demo.run()
+    }
+}
+
+struct DemoPlan {
+    let port: Int
+    let speed: Int
+    let seconds: Int?
+    let seed: UInt64
+    let report: String?
+}
+
+/// What the demonstration writes for its parts before it starts them.
+struct DemoFiles {
+    let folder: String
+    let brokerPort: UInt16
+    let cityPort: UInt16
+    let webPort: UInt16
+
+    static let lab = "urn:fablabs:io:lab:demo"
+
+    var brokerConfiguration: String { "\(folder)/mosquitto.conf" }
+    var configuration: String { "\(folder)/fabgate.yaml" }
+    var database: String { "\(folder)/city.db" }
+    var token: String { "\(folder)/city.token" }
+    var certificate: String { "\(folder)/city.pem" }
+    var key: String { "\(folder)/city.key" }
+    func wire(_ name: String) -> String { "\(folder)/tty-\(name)" }
+
+    init(port: Int) throws {
+        folder = try Files.makeTemporaryFolder(prefix: "fabgate-demo")
+        brokerPort = try FreePort.loopback()
+        cityPort = try FreePort.loopback()
+        webPort = port == 0 ? try FreePort.loopback() : UInt16(port)
+    }
+
+    /// A broker for this machine alone, that remembers sessions when it is killed.
+    func writeBroker() throws {
+        try Files.makeFolder("\(folder)/broker")
+        try Files.write(
+            """
+            listener \(brokerPort) 127.0.0.1
+            allow_anonymous true
+            persistence true
+            persistence_location \(folder)/broker/
+            autosave_interval 5
+            max_queued_messages 100000
+
+            """, to: brokerConfiguration)
+    }
+
+    /// A certificate that signs itself, for the collector's address; the gateway trusts it and no other.
+    func makeCertificate() throws {
+        let words = [
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
+            "-out",
+            certificate, "-days", "30", "-subj", "/CN=fabgate demo collector", "-addext",
+            "subjectAltName=IP:127.0.0.1,DNS:localhost",
+        ]
+        _ = try run("openssl", words, "the collector's certificate could not be made")
+    }
+
+    /// Runs a program to its end; what it said.
+    func run(_ program: String, _ words: [String], _ failure: String) throws -> String {
+        let output = "\(folder)/said"
+        unlink(output)
+        let process = try ChildProcess(program, words, output: .file(output))
+        let status = process.wait()
+        let said = String(decoding: try Console.read(path: output), as: UTF8.self)
+        guard status == 0 else {
+            throw ToolFailure(.unavailable, "\(failure): \(program) ended with \(status)\n\(said)")
+        }
+        return said
+    }
+
+    func writeConfiguration(speed: Int, realOrigin: Instant, labOrigin: Instant) throws {
+        // The lab's clock runs fast, its wires and this machine do not: a second of hesitation is no silence.
+        let silence = "silence: \(max(60, speed)) s"
+        try Files.write(
+            """
+            lab:
+              id: "\(Self.lab)"
+              name: Demo maker space
+              timezone: Asia/Seoul
+              open: { mon-sun: "09:00-22:00" }
+            simulation: { speed: \(speed), real_origin: "\(realOrigin)", lab_origin: "\(labOrigin)" }
+            mqtt:
+              - { name: main, url: "mqtt://127.0.0.1:\(brokerPort)" }
+            serial:
+              - { name: bus1, port: \(wire("bus1")), baud: 9600, format: 8N1 }
+              - { name: bus2, port: \(wire("bus2")), baud: 9600, format: 8N2 }
+              - { name: grbl, port: \(wire("grbl")), baud: 115200 }
+              - { name: press, port: \(wire("press")), baud: 115200 }
+            devices:
+              - { id: printer-plug, driver: tasmota, mqtt: main, topic: printer-plug }
+              - { id: shredder-plug, driver: tasmota, mqtt: main, topic: shredder-plug }
+              - { id: printer-host, driver: octoprint, mqtt: main }
+              - { id: laser-controller, driver: grbl, serial: grbl, every: 2 s, \(silence) }
+              - { id: laser-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus1, unit: 1, every: 20 s, \(silence) }
+              - { id: press-zone, driver: modbus-rtu, model: autonics-tk4, serial: bus2, unit: 3, every: 10 s, \(silence) }
+              - { id: press-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus2, unit: 5, every: 20 s, \(silence) }
+              - { id: press-counter, driver: line-json, model: line-json-press, serial: press, \(silence) }
+            machines:
+              - { id: printer, name: 3D printer, class: three_d_printing, devices: [printer-host, printer-plug] }
+              - { id: shredder, name: Shredder, class: plastic_shredding, devices: [shredder-plug],
+                  usage: { from: power, idle_below: 20 W, running_above: 150 W, dwell: 10 s } }
+              - { id: laser, name: Laser 60W, class: laser, devices: [laser-controller, laser-meter] }
+              - { id: press, name: Desk factory, class: injection_molding,
+                  devices: [press-zone, press-counter, press-meter], usage: { from: press, items_per_shot: 1 } }
+            store: { path: \(folder)/store, size: 64 MiB, sync: 1 s }
+            http: { listen: "127.0.0.1:\(webPort)" }
+            city:
+              - { name: city, kind: fabcity, url: "https://127.0.0.1:\(cityPort)", token_file: \(token),
+                  grains: [PT1H, P1D], detail: machine, tls: { ca: \(certificate) } }
+
+            """, to: configuration)
+    }
+}

@@ -1,0 +1,66 @@
+@preconcurrency import Glibc
+import Ports
+
+/// The program `fabgate`: finds the command, runs it, and turns a failure into words and an exit status.
+enum FabgateTool {
+    struct Command: Sendable {
+        let help: CommandHelp
+        let run: @Sendable (Arguments) throws -> ExitStatus
+    }
+
+    static let commands: [Command] = [
+        RunCommand.command, DemoCommand.command, CheckCommand.command, DriversCommand.command, DecodeCommand.command,
+        QueryCommand.command, RollupCommand.command, StoreCommand.command, OutboxCommand.command,
+    ]
+
+    static func main() -> Never {
+        signal(SIGPIPE, SIG_IGN)
+        exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
+    }
+
+    static func run(_ words: [String]) -> ExitStatus {
+        guard let name = words.first, name != "--help", name != "-h", name != "help" else {
+            Console.print(overview)
+            return words.isEmpty ? .usage : .done
+        }
+        if name == "--version" {
+            Console.print("fabgate \(Version.number)")
+            return .done
+        }
+        guard let command = commands.first(where: { $0.help.name == name }) else {
+            Console.complain(
+                "fabgate: there is no command '\(name)'; it knows \(commands.map(\.help.name).joined(separator: ", "))")
+            return .usage
+        }
+        do {
+            let arguments = try Arguments(words.dropFirst(), for: command.help, program: "fabgate")
+            if arguments.wantsHelp {
+                Console.print(command.help.page(program: "fabgate"))
+                return .done
+            }
+            return try command.run(arguments)
+        } catch let failure as ToolFailure {
+            if !failure.description.isEmpty { Console.complain("fabgate \(name): \(failure.description)") }
+            return failure.status
+        } catch {
+            Console.complain("fabgate \(name): \(error)")
+            return .ioError
+        }
+    }
+
+    private static var overview: String {
+        let rows = commands.map { command in
+            "  " + command.help.name + String(repeating: " ", count: 10 - command.help.name.count) + command.help.text
+        }
+        return
+            ([
+                "fabgate reads a lab's machines and tells the city what they did.", "",
+                "usage: fabgate COMMAND [options]", "",
+            ]
+            + rows + ["", "fabgate COMMAND --help shows a command's options and an example."]).joined(separator: "\n")
+    }
+}
+
+enum Version {
+    static let number = "0.1.0"
+}

@@ -1,0 +1,283 @@
+import CityLink
+@preconcurrency import Glibc
+import Hub
+import Model
+import Ports
+import Store
+import Usage
+import Web
+
+/// The running gateway: the hub, and the ports that feed it. Everything here happens on the loop's thread; what blocks
+/// (making bytes durable, the outbox's database) is done by one worker, in order.
+final class Gateway {
+    let configuration: Configuration
+    let clock: SystemClock
+    let loop: Loop
+    var hub: Hub
+    let events: EventStream
+    private let region: FileRegion
+    private let disk: Worker
+    private var brokers: [MQTTClient] = []
+    private var lines: [SerialPort] = []
+    private var pusher: CityPusher?
+    private var server: HTTPServer?
+    private var isSyncing = false
+    private var tickTimer: TimerID?
+    private let pages: Pages
+
+    init(_ configuration: Configuration, installation: Installation) throws {
+        self.configuration = configuration
+        clock = configuration.clock
+        loop = try Loop()
+        // Before any other thread starts, so that all of them leave these signals alone.
+        for signal in [SIGTERM, SIGINT] {
+            try loop.onSignal(signal) { [unowned loop] in
+                Log.write(.notice, "stopping")
+                loop.stop(0)
+            }
+        }
+        disk = Worker(name: "disk")
+        pages = Pages(folder: installation.pages)
+        try Files.makeFolder(configuration.store.path)
+        (region, hub) = try Self.openHub(configuration, at: clock.now())
+        // Ids go on rising after a restart, so that a page that comes back is not told old news as new.
+        events = EventStream(firstID: UInt64(max(0, clock.now().wall.milliseconds)))
+        if let city = configuration.cities.first {
+            pusher = try CityPusher(
+                city, configuration: configuration, clock: clock, loop: loop, disk: disk,
+                onResult: { [unowned self] in told($0) })
+        }
+    }
+
+    private static func openHub(_ configuration: Configuration, at now: Now) throws -> (FileRegion, Hub) {
+        let path = configuration.storeFile
+        let region: FileRegion
+        let store: RingStore
+        if Files.exists(path) {
+            region = try FileRegion(opening: path)
+            store = try RingStore(opening: region)
+            if region.size != configuration.store.size {
+                Log.write(
+                    .warning,
+                    "the store \(path) has \(region.size >> 20) MiB, the configuration says \(configuration.store.size >> 20); it keeps its size"
+                )
+            }
+            Log.write(store.recovery.lost > 0 ? .warning : .info, "store: \(store.recovery)")
+        } else {
+            region = try FileRegion(creating: path, size: configuration.store.size)
+            store = try RingStore.create(
+                in: region, plan: StorePlan(seriesLimit: configuration.store.seriesLimit),
+                identity: Digest.randomBytes(16))
+        }
+        return (region, Hub(configuration, store: store, at: now))
+    }
+
+    // MARK: start and stop
+
+    /// Opens every port and runs until told to stop.
+    func run() throws -> ExitStatus {
+        try serve()
+        for index in configuration.brokers.indices { brokers.append(try connect(index)) }
+        for index in configuration.lines.indices { lines.append(open(index)) }
+        loop.beforeSleep = { [unowned self] in turn() }
+        scheduleSync()
+        pusher?.start()
+        Service.notify("READY=1")
+        let status = loop.run()
+        shutDown()
+        return status == 0 ? .done : .software
+    }
+
+    /// In the order in which data flows, so that what arrived last is kept, too.
+    private func shutDown() {
+        Service.notify("STOPPING=1")
+        events.close()
+        server?.stop()
+        for line in lines { line.close() }
+        for broker in brokers { broker.close() }
+        pusher?.stop()
+        commit()
+        let region = region
+        disk.run { try? region.sync() }
+        disk.stop()
+    }
+
+    // MARK: the turn of the loop
+
+    /// After everything that was ready has been handled: time passes, effects are carried out.
+    private func turn() -> Model.Duration? {
+        let now = clock.now()
+        hub.isWatched = events.clients > 0
+        if now.moment >= hub.deadline { hub.tick(at: now) }
+        carryOut()
+        commit()
+        return clock.realDelay(until: hub.deadline, from: clock.now())
+    }
+
+    private func carryOut() {
+        for effect in hub.takeEffects() {
+            switch effect {
+            case .write(let line, let bytes): lines[line].write(bytes)
+            case .publish(let broker, let topic, let payload):
+                brokers[broker].publish(topic: topic, payload: payload, qos: 0, retain: false)
+            case .event(let name, let data): _ = events.publish(event: name, data: data)
+            case .log(let level, let text): Log.write(level, text)
+            case .window(let window): close(window)
+            }
+        }
+    }
+
+    /// What arrived survives the end of this process from here on; false where it does not.
+    @discardableResult
+    private func commit() -> Bool {
+        do {
+            _ = try hub.store.commit()
+            hub.storeWorks()
+            return true
+        } catch {
+            hub.storeFails("\(error)")
+            return false
+        }
+    }
+
+    private func scheduleSync() {
+        loop.after(configuration.store.sync) { [unowned self] in
+            sync()
+            scheduleSync()
+        }
+    }
+
+    /// What was committed survives a power cut, once the worker has been there and back.
+    private func sync() {
+        guard !isSyncing, hub.store.unsynced else { return }
+        isSyncing = true
+        let token = hub.store.beginSync()
+        let region = region
+        loop.run(on: disk) { () -> String? in
+            do { try region.sync() } catch { return "\(error)" }
+            return nil
+        } then: { [unowned self] trouble in
+            synced(token, trouble)
+        }
+    }
+
+    private func synced(_ token: SyncToken, _ trouble: String?) {
+        isSyncing = false
+        if let trouble {
+            hub.store.failedSync(token)
+            hub.storeFails(trouble)
+        } else {
+            hub.store.finishedSync(token)
+        }
+    }
+
+    // MARK: rollups
+
+    /// A window is closed or changed: its content goes to the outbox once the samples behind it are durable.
+    private func close(_ window: Window) {
+        guard let pusher, pusher.city.grains.contains(window.grain) else { return }
+        guard hub.isWhole(window) || !pusher.knows(window, lab: configuration.lab.id) else { return }
+        commit()
+        pusher.offer(
+            hub.content(of: window, source: pusher.source, showsMachines: pusher.city.showsMachines),
+            after: { [region] in try region.sync() })
+    }
+
+    private func told(_ result: CityPusher.Result) {
+        _ = events.publish(event: "rollup", data: result.json.bytes)
+    }
+
+    // MARK: ports
+
+    private func connect(_ index: Int) throws -> MQTTClient {
+        let broker = configuration.brokers[index]
+        var password: String?
+        if let file = broker.passwordFile { password = try Files.secret(file) }
+        let tls =
+            broker.usesTLS
+            ? MQTTTLS(caFile: broker.tls?.ca, certFile: broker.tls?.cert, keyFile: broker.tls?.key) : nil
+        let settings = MQTTSettings(
+            name: broker.name, host: broker.host, port: UInt16(broker.port), version: broker.isVersion5 ? .v5 : .v311,
+            username: broker.username, password: password,
+            clientID: broker.clientID ?? "fabgate-\(Text.plain(configuration.lab.id))-\(broker.name)", tls: tls)
+        let client = MQTTClient(
+            loop: loop, settings: settings,
+            onMessage: { [unowned self] topic, payload, isRetained in
+                hub.message(payload, topic: topic, isRetained: isRetained, broker: index, at: clock.now())
+            },
+            // Acknowledgements leave after this: what they speak of is in the journal.
+            onDrained: { [unowned self] in
+                if !commit() { brokers[index].dropUnacknowledged() }
+            },
+            onConnection: { [unowned self] isUp, reason in
+                hub.broker(index, isUp: isUp, reason, at: clock.now())
+            })
+        client.subscriptions = hub.subscriptions(broker: index)
+        return client
+    }
+
+    private func open(_ index: Int) -> SerialPort {
+        let line = configuration.lines[index]
+        return SerialPort(
+            loop: loop,
+            settings: SerialSettings(
+                name: line.name, path: line.path, baud: line.baud,
+                format: SerialFormat(rawValue: line.format) ?? .eightNone1),
+            onBytes: { [unowned self] chunk in hub.bytes(chunk, line: index, at: clock.now()) },
+            onChange: { [unowned self] isOpen, reason in hub.line(index, isOpen: isOpen, reason, at: clock.now()) })
+    }
+
+    private func serve() throws {
+        let home = Confined(self)
+        let remote = loop.remote
+        let pages = pages
+        let events = events
+        let server = try HTTPServer(
+            address: configuration.http.address, port: UInt16(configuration.http.port), tls: nil, limits: HTTPLimits(),
+            handler: { request, reply in
+                // Files and the event stream need nothing of the hub; everything else is answered on its thread.
+                if let file = pages.response(request) { return reply.send(file) }
+                if request.path == "/api/v1/events" {
+                    let after = (request.header("Last-Event-ID") ?? request.query.first { $0.name == "after" }?.value)
+                        .flatMap { UInt64($0) }
+                    return reply.send(pages.secured(HTTPResponse(status: 200, body: .events(events, after: after))))
+                }
+                remote.post { reply.send(home.value.answer(request)) }
+            })
+        self.server = server
+        scheduleHeartbeat()
+        Log.write(.notice, "listening on http://\(configuration.http.address):\(server.port)/")
+    }
+
+    /// A page that vanished is noticed when something is written to it.
+    private func scheduleHeartbeat() {
+        loop.after(.seconds(15)) { [unowned self] in
+            events.heartbeat()
+            scheduleHeartbeat()
+        }
+    }
+
+    private func answer(_ request: HTTPRequest) -> HTTPResponse {
+        let pusher = pusher
+        let around = WebSurroundings(
+            now: clock.now(), software: Version.number, outbox: pusher?.outboxJSON ?? CityPusher.emptyOutbox,
+            rollups: { [hub] from, to, grain in
+                let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
+                return RollupListing.json(hub, from: from, to: to, grain: grain, source: source)
+            })
+        let answer = WebAPI.answer(
+            WebRequest(method: request.method, path: request.path, query: request.query), hub, around)
+        return pages.secured(
+            HTTPResponse(
+                status: answer.status,
+                headers: [("Content-Type", answer.contentType), ("Cache-Control", "no-store")],
+                body: .bytes(answer.body)))
+    }
+}
+
+/// Carries a reference of the loop's thread through code that runs elsewhere and brings it back unopened: only work
+/// that was posted to the loop looks inside.
+struct Confined<Value: AnyObject>: @unchecked Sendable {
+    unowned let value: Value
+    init(_ value: Value) { self.value = value }
+}

@@ -1,0 +1,106 @@
+import Hub
+import Model
+import Ports
+import Usage
+
+private let configurationOption = CommandHelp.Option(
+    "config", "F", "the configuration file (default: \(Setup.defaultConfiguration))")
+
+/// `fabgate run`: the gateway.
+enum RunCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "run", text: "the gateway: reads the machines, stores, shows, and reports to the city",
+            options: [configurationOption], example: "fabgate run --config /etc/fabgate/fabgate.yaml"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        let setup = try Setup()
+        let configuration = try setup.configuration(arguments["config"])
+        return try Gateway(configuration, installation: setup.installation).run()
+    }
+}
+
+/// `fabgate check`: is the configuration right, and what does it mean?
+enum CheckCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "check", text: "checks the configuration and prints the plan that follows from it",
+            options: [configurationOption], example: "fabgate check --config fabgate.yaml"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        let configuration = try Setup().configuration(arguments["config"])
+        for line in plan(configuration) { Console.print(line) }
+        return .done
+    }
+
+    static func plan(_ configuration: Configuration) -> [String] {
+        var lines = ["lab       \(configuration.lab.id), \(configuration.lab.name), \(configuration.lab.zone.name)"]
+        if configuration.simulation != nil { lines.append("clock     simulated: nothing measured here is real") }
+        for (index, broker) in configuration.brokers.enumerated() {
+            lines.append("broker    \(broker.name): \(broker.host):\(broker.port)\(broker.usesTLS ? " with TLS" : "")")
+            for device in configuration.devices where device.link == .broker(index) {
+                lines.append("  listens \(device.driver.subscriptions.joined(separator: "  ")) for \(device.id)")
+            }
+        }
+        for (index, line) in configuration.lines.enumerated() {
+            let users = configuration.devices.filter { $0.link == .line(index) }
+            lines.append("serial    \(line.name): \(line.path) \(line.baud) \(line.format)")
+            for device in users {
+                let turn = device.every.map { "asked every \(seconds($0))" } ?? "speaks by itself"
+                lines.append(
+                    "  device  \(device.id): \(device.driverName)\(device.model.map { " \($0)" } ?? ""), \(turn)")
+            }
+        }
+        for machine in configuration.machines {
+            let names = machine.devices.map { configuration.devices[$0].id }.joined(separator: ", ")
+            let energy = machine.energy.map { configuration.devices[$0].id }.joined(separator: " + ")
+            lines.append("machine   \(machine.id) (\(machine.machineClass)): \(names)")
+            lines.append(
+                "  use     \(words(machine.source)); energy from \(energy.isEmpty ? "nothing, so it is unknown" : energy)"
+            )
+        }
+        lines += storePlan(configuration)
+        for city in configuration.cities {
+            let grains = city.grains.map(\.rawValue).joined(separator: " and ")
+            lines.append(
+                "city      \(city.name): \(grains) to \(city.url), \(city.showsMachines ? "machine by machine" : "by class of machine")"
+            )
+        }
+        if configuration.cities.isEmpty { lines.append("city      none: nothing is sent") }
+        return lines
+    }
+
+    /// How long the store lasts if every channel gives a value as often as its device speaks.
+    private static func storePlan(_ configuration: Configuration) -> [String] {
+        var perDay = 0.0
+        for device in configuration.devices {
+            let interval = device.every ?? max(.seconds(10), device.silence / 6)
+            perDay += Double(device.driver.channels.count) * 86_400_000 / Double(max(1, interval.milliseconds))
+        }
+        // Measured on ordinary mixes; a sample with its place in a page.
+        let bytesPerSample = 12.0
+        let days = perDay == 0 ? Double.infinity : Double(configuration.store.size) / (perDay * bytesPerSample)
+        let text =
+            days.isFinite
+            ? "about \(Int(days.rounded(.down))) days at \(Int(perDay)) samples a day" : "no device fills it"
+        return ["store     \(configuration.storeFile): \(configuration.store.size >> 20) MiB, \(text)"]
+    }
+
+    private static func words(_ source: UsageRule.Source) -> String {
+        switch source {
+        case .state: "told by the device"
+        case .power(let rule):
+            "from power: idle up to \(rule.idleBelow) W, running from \(rule.runningAbove) W, after \(seconds(rule.dwell))"
+        case .press(let rule):
+            "from zones and shots: soak \(seconds(rule.soak)), running for \(seconds(rule.shotsWithin)) after a shot"
+        case .none: "not told"
+        }
+    }
+
+    private static func seconds(_ duration: Model.Duration) -> String {
+        duration.milliseconds % 60_000 == 0
+            ? "\(duration.milliseconds / 60_000) min" : "\(Double(duration.milliseconds) / 1000) s"
+    }
+}

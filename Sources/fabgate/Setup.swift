@@ -1,0 +1,77 @@
+import DeskFactories
+@preconcurrency import Glibc
+import Hub
+import Meters
+import Model
+import Plugs
+import Ports
+import Printers
+import Workshop
+
+/// Every driver of every family. A new family adds its line here.
+let allDrivers: [any DeviceDriver.Type] =
+    plugDrivers + meterDrivers + printerDrivers + deskFactoryDrivers + workshopDrivers
+
+/// What every command starts from: the models that are installed, and a configuration file.
+struct Setup {
+    let installation: Installation
+    let catalog: Catalog
+
+    static let defaultConfiguration = "/etc/fabgate/fabgate.yaml"
+
+    init() throws {
+        installation = try Installation.find()
+        var catalog = Catalog(drivers: allDrivers)
+        var problems = Problems()
+        for family in try Files.folders(in: installation.devices) {
+            let models = "\(installation.devices)/\(family)/models"
+            guard Files.isFolder(models) else { continue }
+            for model in try Files.folders(in: models) {
+                let profile = try YAML.load(path: "\(models)/\(model)/profile.yaml")
+                catalog.add(model: model, family: family, profile, &problems)
+            }
+        }
+        guard problems.isEmpty else { throw Self.failure(problems) }
+        self.catalog = catalog
+    }
+
+    /// Reads and checks a configuration file and the `conf.d` beside it.
+    func configuration(_ path: String?) throws -> Configuration {
+        let path = path ?? Self.defaultConfiguration
+        var documents: [Document] = []
+        do {
+            documents.append(try YAML.load(path: path))
+            let folder = (path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ".") + "/conf.d"
+            if Files.isFolder(folder) {
+                for name in try Files.names(in: folder) where name.hasSuffix(".yaml") {
+                    documents.append(try YAML.load(path: "\(folder)/\(name)"))
+                }
+            }
+        } catch let error as YAMLError {
+            throw ToolFailure(.configuration, "\(error)")
+        }
+        var reader = ConfigurationReader(catalog: catalog) { try CivilZone.load($0) }
+        guard let configuration = reader.read(documents) else { throw Self.failure(reader.problems) }
+        return configuration
+    }
+
+    private static func failure(_ problems: Problems) -> ToolFailure {
+        let count = problems.all.count
+        let lines = problems.all.map { "  \($0)" }.joined(separator: "\n")
+        return ToolFailure(
+            .configuration,
+            "\(count) \(count == 1 ? "mistake" : "mistakes") in the configuration; nothing was started\n\(lines)")
+    }
+}
+
+extension Configuration {
+    /// The clock that the lab lives by.
+    var clock: SystemClock {
+        guard let simulation else { return SystemClock() }
+        return SystemClock(
+            speed: Int64(simulation.speed), realOrigin: simulation.realOrigin, labOrigin: simulation.labOrigin)
+    }
+
+    var storeFile: String { "\(store.path)/ring.fab" }
+    var outboxFile: String { "\(store.path)/outbox.db" }
+}

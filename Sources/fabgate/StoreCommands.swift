@@ -1,0 +1,256 @@
+import CityLink
+import Hub
+import Model
+import Ports
+import Store
+import Usage
+import Web
+
+private let storeOption = CommandHelp.Option("store", "DIR", "the folder of the store (default: /var/lib/fabgate)")
+private let configurationOption = CommandHelp.Option("config", "F", "the configuration file")
+
+/// A store that is only looked at.
+private func openStore(_ folder: String) throws -> RingStore {
+    let path = "\(folder)/ring.fab"
+    guard Files.exists(path) else {
+        throw ToolFailure(.ioError, "there is no store in \(folder); give the folder that holds ring.fab with --store")
+    }
+    return try RingStore(opening: try FileRegion(reading: path))
+}
+
+private func folder(_ arguments: Arguments) -> String { arguments["store"] ?? "/var/lib/fabgate" }
+
+private func instant(_ arguments: Arguments, _ name: String, _ fallback: String, _ zone: Zone) throws -> Instant {
+    let text = arguments[name] ?? fallback
+    guard let instant = TimeText.instant(text, now: SystemClock.realNow().wall, in: zone) else {
+        throw ToolFailure(.usage, "--\(name) '\(text)' is no time; \(TimeText.hint)")
+    }
+    return instant
+}
+
+/// `fabgate query`: samples of a series.
+enum QueryCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "query", "SERIES", text: "what a series holds, sample by sample or in steps",
+            options: [
+                .init("from", "T", "from this time on (default: -1h)"),
+                .init("to", "T", "up to this time (default: now)"),
+                .init("step", "D", "one line for each step, such as 15min"),
+                .init("format", "F", "table, csv or json (default: table)"), storeOption,
+            ], example: "fabgate query laser-meter/power --from -2h --step 15min"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        let format = arguments["format"] ?? "table"
+        guard ["table", "csv", "json"].contains(format) else {
+            throw ToolFailure(.usage, "--format is table, csv or json, not '\(format)'")
+        }
+        let store = try openStore(folder(arguments))
+        guard let name = arguments.operands.first else {
+            for info in store.allSeries { Console.print("\(info.key.device)/\(info.key.channel)") }
+            throw ToolFailure(.usage, "which series? Those above are known")
+        }
+        let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+        guard parts.count == 2, let info = store.find(SeriesKey(device: parts[0], channel: parts[1])) else {
+            let known = store.allSeries.map { "\($0.key.device)/\($0.key.channel)" }
+            throw ToolFailure(.no, "no series is called '\(name)'" + Suggestion.phrase(for: name, among: known))
+        }
+        let from = try instant(arguments, "from", "-1h", .utc)
+        let to = try instant(arguments, "to", "now", .utc)
+        var table = Table(format: format, unit: info.unit?.rawValue)
+        if let text = arguments["step"] {
+            guard let step = TimeText.duration(text) else {
+                throw ToolFailure(.usage, "--step '\(text)' is no length of time; write 60s or 15min")
+            }
+            for point in store.points(info.id, from: from, to: to, step: step) { table.add(point) }
+        } else {
+            store.scan(info.id, from: from, to: to) { sample in
+                table.add(sample)
+                return true
+            }
+        }
+        return .done
+    }
+
+    /// Prints rows as they come.
+    private struct Table {
+        let format: String
+        let unit: String?
+        private var isFirst = true
+
+        init(format: String, unit: String?) {
+            self.format = format
+            self.unit = unit
+        }
+
+        mutating func add(_ sample: Sample) {
+            let value: JSON =
+                switch sample.value {
+                case .number(let number): .number(number)
+                case .text(let text): .string(text)
+                case .unknown: .null
+                }
+            row([("t", .string(sample.time.description)), ("value", value)])
+        }
+
+        mutating func add(_ point: Store.Point) {
+            row([
+                ("t", .string(point.start.description)), ("min", .optional(point.min)), ("mean", .optional(point.mean)),
+                ("max", .optional(point.max)), ("last", .optional(point.last)), ("count", .integer(point.count)),
+            ])
+        }
+
+        private mutating func row(_ cells: [(String, JSON)]) {
+            defer { isFirst = false }
+            if format == "json" {
+                return Console.print(bytes: JSON.object(cells.map { JSON.Member($0.0, $0.1) }).bytes + [10])
+            }
+            let separator = format == "csv" ? "," : "  "
+            if isFirst {
+                Console.print(
+                    cells.map(\.0).joined(separator: separator)
+                        + (unit.map { format == "csv" ? "" : "  [\($0)]" } ?? ""))
+            }
+            Console.print(cells.map { text($0.1) }.joined(separator: separator))
+        }
+
+        private func text(_ value: JSON) -> String {
+            switch value {
+            case .string(let text): text
+            case .null: format == "csv" ? "" : "-"
+            default: String(decoding: value.bytes, as: UTF8.self)
+            }
+        }
+    }
+}
+
+/// `fabgate rollup`: what the city would be told, computed from the store.
+enum RollupCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "rollup", text: "computes rollups from the store, as they would be sent",
+            options: [
+                .init("from", "T", "from this time on (default: today)"),
+                .init("to", "T", "up to this time (default: now)"),
+                .init("grain", "G", "PT1H or P1D (default: PT1H)"), .init("format", "F", "json or csv (default: json)"),
+                configurationOption, storeOption,
+            ], example: "fabgate rollup --from -7d --grain P1D --format csv"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        var configuration = try Setup().configuration(arguments["config"])
+        if let folder = arguments["store"] { configuration.store.path = folder }
+        guard let grain = Window.Grain(rawValue: arguments["grain"] ?? "PT1H") else {
+            throw ToolFailure(.usage, "--grain is PT1H or P1D")
+        }
+        let store = try openStore(configuration.store.path)
+        let now = configuration.clock.now()
+        let hub = Hub(configuration, store: store, at: now)
+        let zone = configuration.lab.zone
+        let from = TimeText.instant(arguments["from"] ?? "today", now: now.wall, in: zone)
+        let to = TimeText.instant(arguments["to"] ?? "now", now: now.wall, in: zone)
+        guard let from, let to else { throw ToolFailure(.usage, "--from and --to must be times; \(TimeText.hint)") }
+        let contents = RollupListing.contents(
+            hub, from: from, to: to, grain: grain, source: CityPusher.ownSource(configuration))
+        switch arguments["format"] ?? "json" {
+        case "json":
+            for content in contents {
+                let item = content.item(epoch: 0, revision: 0, emitted: now.wall).without(
+                    "epoch", "revision", "emitted")
+                Console.print(bytes: item.bytes + [10])
+            }
+        case "csv":
+            Console.print(
+                "start,end," + MachineState.allCases.map { "\($0.rawValue)_s" }.joined(separator: ",") + ",energy_wh")
+            for content in contents {
+                let states = content.totals.states.map { "\(Double($0) / 1000)" }.joined(separator: ",")
+                let energy = content.totals.energyMilliwattHours.map { "\(Double($0) / 1000)" } ?? ""
+                Console.print("\(content.start),\(content.end),\(states),\(energy)")
+            }
+        default: throw ToolFailure(.usage, "--format is json or csv")
+        }
+        return .done
+    }
+}
+
+/// `fabgate store`: the ring itself.
+enum StoreCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "store", "info|verify|export", text: "what the store holds, whether it is sound, and all of it as lines",
+            options: [storeOption], example: "fabgate store verify --store /var/lib/fabgate"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        let store = try openStore(folder(arguments))
+        switch arguments.operands.first {
+        case "info":
+            Console.print("\(store.statistics)")
+            if let oldest = store.oldest, let newest = store.newest {
+                Console.print("samples from \(oldest) to \(newest)")
+            }
+            return .done
+        case "verify":
+            let report = store.verify()
+            Console.print("\(report)")
+            return report.isSound ? .done : .no
+        case "export":
+            let names = Dictionary(store.allSeries.map { ($0.id, "\($0.key.device)/\($0.key.channel)") }) { a, _ in a }
+            store.replay(from: .distantPast) { id, sample in
+                let value: JSON =
+                    switch sample.value {
+                    case .number(let number): .number(number)
+                    case .text(let text): .string(text)
+                    case .unknown: .null
+                    }
+                let line = JSON.object([
+                    "t": .string(sample.time.description), "series": .string(names[id] ?? "?"), "value": value,
+                ])
+                Console.print(bytes: line.bytes + [10])
+            }
+            return .done
+        default: throw ToolFailure(.usage, "fabgate store takes info, verify or export")
+        }
+    }
+}
+
+/// `fabgate outbox`: what waits for the city.
+enum OutboxCommand {
+    static let command = FabgateTool.Command(
+        help: CommandHelp(
+            "outbox", "list|show KEY|retry", text: "rollups that wait for a receipt; stop the gateway before looking",
+            options: [
+                storeOption, .init("city", "NAME", "the city's name in the configuration (default: the only one)"),
+            ],
+            example: "fabgate outbox list --city seoul"),
+        run: run)
+
+    @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        let path = "\(folder(arguments))/outbox.db"
+        guard Files.exists(path) else { throw ToolFailure(.ioError, "there is no outbox in \(folder(arguments))") }
+        let database = try OutboxDatabase(path: path, city: arguments["city"] ?? "seoul")
+        let rows = try database.rows().sorted { $0.key.start < $1.key.start }
+        switch (arguments.operands.first, arguments.operands.dropFirst().first) {
+        case ("list", _):
+            for row in rows {
+                Console.print(
+                    "\(row.key)  revision \(row.version.revision)  \(row.problem.map { "refused: \($0)" } ?? "waiting")"
+                )
+            }
+            return .done
+        case ("show", let key?):
+            guard let row = rows.first(where: { $0.key.description == key }) else {
+                throw ToolFailure(.no, "nothing waits under '\(key)'; `fabgate outbox list` shows the keys")
+            }
+            Console.print(bytes: row.item + [10])
+            return .done
+        case ("retry", _):
+            var outbox = RollupOutbox(epoch: 1, rows: rows, known: [], seed: 1, sha256: Digest.sha256)
+            outbox.retry()
+            try database.carryOut(outbox.takeEffects())
+            return .done
+        default: throw ToolFailure(.usage, "fabgate outbox takes list, show KEY or retry")
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import Testing
+
+/// What `fabgate demo --report` writes.
+private struct Report: Decodable {
+    struct Row: Decodable {
+        let machine: String
+        let start: String
+        let energy_wh: Double?
+        let true_energy_wh: Double
+        let states_s: [String: Double]
+        let true_states_s: [String: Double]
+        let shots: Double?
+        let true_shots: Double
+    }
+    let received: Int
+    let whole: Int
+    let machines: [Row]
+}
+
+@Suite(.serialized) struct DemoTests {
+    private func run(
+        _ words: [String], in folder: PrivateFolder, during body: (Program) async throws -> Void = { _ in }
+    ) async throws -> Report {
+        let report = "\(folder.path)/report.json"
+        let demo = try Program(["fabgate", "demo", "--report", report] + words, in: folder, name: "demo")
+        try await body(demo)
+        #expect(demo.status() == 0, "\(demo.log)")
+        let data = try Data(contentsOf: URL(fileURLWithPath: report))
+        return try JSONDecoder().decode(Report.self, from: data)
+    }
+
+    /// The city's content is the lab's truth.
+    @Test func cityHoldsWhatTheLabDid() async throws {
+        let folder = try PrivateFolder()
+        let report = try await run(["--speed", "240", "--seconds", "40", "--seed", "3"], in: folder)
+        #expect(report.whole >= 1)
+        let energy = report.machines.reduce(0) { $0 + ($1.energy_wh ?? 0) }
+        let truth = report.machines.reduce(0) { $0 + $1.true_energy_wh }
+        #expect(abs(energy - truth) <= truth * 0.005 + 2, "\(energy) Wh of \(truth)")
+        for row in report.machines {
+            #expect(row.states_s.values.reduce(0, +) == 3600, "\(row.machine) \(row.start)")
+            for (state, seconds) in row.true_states_s {
+                let held = row.states_s[state] ?? 0
+                // Four minutes of the lab pass in a second here: a state is told as late as its device is asked.
+                #expect(
+                    abs(held - seconds) <= 120, "\(row.machine) \(row.start): \(state) \(held) s, truly \(seconds) s")
+            }
+        }
+    }
+
+    /// Each of the three parts is killed at random moments; they start again, and no rollup is lost or counted twice.
+    @Test(arguments: [UInt64(20_261_123)]) func killsLoseNoRollup(seed: UInt64) async throws {
+        let folder = try PrivateFolder()
+        var random = SeededRandom(seed)
+        var kills = ["broker": 0, "collector": 0, "gateway": 0]
+        let report = try await run(["--speed", "120", "--seconds", "75", "--seed", "5"], in: folder) { demo in
+            try await eventually("the gateway") { demo.log.contains("started    gateway") ? true : nil }
+            let end = Date().addingTimeInterval(66)
+            var next = Date().addingTimeInterval(4)
+            while Date() < end, demo.isRunning {
+                let part = ["broker", "collector", "gateway"][Int(random.next() % 3)]
+                let pause = 1.5 + Double(random.next() % 2000) / 1000
+                try await eventually("the moment", within: 10) { Date() >= next ? true : nil }
+                next = Date().addingTimeInterval(pause)
+                guard let id = Self.id(of: part, in: demo.log) else { continue }
+                if kill(id, SIGKILL) == 0 { kills[part, default: 0] += 1 }
+            }
+        }
+        print("killed: \(kills), seed \(seed)")
+        #expect(kills.values.reduce(0, +) >= 20)
+        #expect(kills.values.allSatisfy { $0 > 0 })
+        #expect(report.received >= 2)
+        // Every hour once, without a gap.
+        let starts = Set(report.machines.map(\.start)).sorted()
+        for (a, b) in zip(starts, starts.dropFirst()) {
+            let format = ISO8601DateFormatter()
+            format.formatOptions.insert(.withFractionalSeconds)
+            let first = try #require(format.date(from: a))
+            let second = try #require(format.date(from: b))
+            #expect(second.timeIntervalSince(first) == 3600)
+        }
+        #expect(report.machines.count == starts.count * 4)
+        for row in report.machines {
+            #expect(row.states_s.values.reduce(0, +) == 3600, "\(row.machine) \(row.start)")
+            // Nothing is counted twice: never more than the lab did, but for what a late poll moves over the hour.
+            let held = row.energy_wh ?? 0
+            #expect(
+                held <= row.true_energy_wh * 1.01 + 40,
+                "\(row.machine) \(row.start): \(held) of \(row.true_energy_wh) Wh")
+            for state in ["preparing", "running", "paused", "idle"] {
+                let seconds = row.states_s[state] ?? 0
+                let truth = row.true_states_s[state] ?? 0
+                #expect(seconds <= truth + 240, "\(row.machine) \(row.start): \(state) \(seconds) s of \(truth) s")
+            }
+            #expect((row.shots ?? 0) <= row.true_shots + 2, "\(row.machine) \(row.start)")
+        }
+        // The counters bridge what nobody heard.
+        let energy = report.machines.reduce(0) { $0 + ($1.energy_wh ?? 0) }
+        let truth = report.machines.reduce(0) { $0 + $1.true_energy_wh }
+        #expect(abs(energy - truth) <= truth * 0.02 + 40, "\(energy) Wh of \(truth)")
+    }
+
+    private static func id(of part: String, in log: String) -> pid_t? {
+        let lines = log.split(separator: "\n").filter { $0.hasPrefix("started    \(part) (pid ") }
+        guard let digits = lines.last?.split(separator: " ").last?.dropLast() else { return nil }
+        return pid_t(digits)
+    }
+}
+
+/// SplitMix64.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,123 @@
+import Foundation
+import Ports
+import Testing
+
+/// A hand-written message of a plug that draws `watts` and has counted `total` kWh.
+private func sensor(watts: Int, total: Double) -> String {
+    """
+    {"Time":"2026-11-23T14:30:05","ENERGY":{"TotalStartTime":"2026-01-03T09:12:44","Total":\(total),"Yesterday":3.902,\
+    "Today":1.266,"Period":61,"Power":\(watts),"ApparentPower":781,"ReactivePower":243,"Factor":0.95,"Voltage":219,\
+    "Current":3.566}}
+    """
+}
+
+@Suite struct GatewayTests {
+    @Test func messageShowsInTheAPIAndOnTheStream() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder)
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        let stream = try Program(
+            ["curl", "-sN", "http://127.0.0.1:\(gateway.port)/api/v1/events"], in: folder, name: "stream")
+        try await eventually("the stream's first line") { stream.log.isEmpty ? nil : true }
+        // Readings are told while somebody watches; the gateway notices at its next turn.
+        let sent = Date()
+        try await eventually("the reading on the stream") {
+            if stream.log.contains("\"channel\":\"power\",\"value\":742") { return true }
+            try broker.publish("tele/laser/SENSOR", sensor(watts: 742, total: 812.417))
+            return nil
+        }
+        print(
+            "from a plug's message to the stream: \(Int(Date().timeIntervalSince(sent) * 1000)) ms, with the program that sends it"
+        )
+        let machines = try #require(gateway.get("/api/v1/machines"))
+        #expect(machines.contains("\"power_w\":742"))
+        #expect(machines.contains("\"id\":\"laser\""))
+        try await eventually("the state") {
+            gateway.get("/api/v1/machines/laser")?.contains("\"state\":\"running\"") == true ? true : nil
+        }
+    }
+
+    @Test func garbageIsCountedAndShown() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder)
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        for junk in ["{\"ENERGY\":{\"Power\":", "\u{1}\u{2}", "[]", "{\"ENERGY\":{\"Power\":\"many\"}}"] {
+            try broker.publish("tele/laser/SENSOR", junk)
+        }
+        try broker.publish("tele/laser/SENSOR", sensor(watts: 12, total: 1.5))
+        let devices = try await eventually("the good message after the bad ones") {
+            gateway.get("/api/v1/devices").flatMap { $0.contains("\"value\":12,") ? $0 : nil }
+        }
+        #expect(!devices.contains("\"faults\":0,"))
+        #expect(gateway.program.isRunning)
+    }
+
+    @Test func brokerMayBeAwayAtTheStart() async throws {
+        let folder = try PrivateFolder()
+        let port = try FreePort.loopback()
+        let gateway = try TestGateway(in: folder, brokerPort: port)
+        let alert = try await eventually("the alert about the broker") {
+            gateway.get("/api/v1/alerts").flatMap { $0.contains("broker/main") ? $0 : nil }
+        }
+        #expect(alert.contains("text_ko"))
+        let broker = try TestBroker(in: folder, port: port)
+        try await gateway.awaitBroker()
+        try broker.publish("tele/laser/SENSOR", sensor(watts: 7, total: 2))
+        try await eventually("the reading") {
+            gateway.get("/api/v1/machines")?.contains("\"power_w\":7,") == true ? true : nil
+        }
+    }
+
+    @Test func brokenConfigurationStartsNothing() throws {
+        let folder = try PrivateFolder()
+        let file = try folder.write(
+            "bad.yaml", "lab: { id: x, timezone: Asia/Seoul }\nmachines: [{ id: a, klass: laser }]\n")
+        let program = try Program(["fabgate", "run", "--config", file], in: folder, name: "bad")
+        #expect(program.status() == 78)
+        #expect(program.log.contains("bad.yaml:2:21: machine has no key 'klass'; did you mean 'class'?"))
+    }
+
+    @Test func readingsSurviveAKilledGateway() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder)
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        try broker.publish("tele/laser/SENSOR", sensor(watts: 742, total: 812.417))
+        try await eventually("the reading") {
+            gateway.get("/api/v1/machines")?.contains("\"power_w\":742") == true ? true : nil
+        }
+        gateway.program.kill()
+        let query = try Program(
+            ["fabgate", "query", "laser-plug/power", "--format", "csv", "--store", "\(folder.path)/store"], in: folder,
+            name: "query")
+        #expect(query.status() == 0)
+        #expect(query.log.contains(",742"))
+    }
+
+    @Test func dashboardShowsTheMachine() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder)
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        let browser = try Browser(in: folder)
+        try browser.open("http://127.0.0.1:\(gateway.port)/")
+        try await eventually("the machine's card") {
+            try browser.text(".machine[data-id=\"laser\"]").flatMap { $0.contains("Laser 60W") ? true : nil }
+        }
+        #expect(try browser.text("#lab-name") == "Test lab")
+        // Live, without loading the page again.
+        try broker.publish("tele/laser/SENSOR", sensor(watts: 742, total: 812.417))
+        try await eventually("the power on the page") {
+            try browser.text(".machine[data-id=\"laser\"] .power").flatMap { $0.contains("742") ? true : nil }
+        }
+        try await eventually("the state on the page") {
+            try browser.evaluate("document.querySelector('.machine[data-id=\"laser\"] .state')?.dataset.state")
+                .flatMap { $0 == "running" ? true : nil }
+        }
+        let picture = try browser.screenshot()
+        #expect(picture.count > 5000)
+        #expect(picture.starts(with: [0x89, 0x50, 0x4E, 0x47]))
+    }
+}

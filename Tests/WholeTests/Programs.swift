@@ -1,0 +1,172 @@
+import Foundation
+import Ports
+import Testing
+
+/// A private folder that goes when the test does.
+final class PrivateFolder {
+    let path: String
+
+    init() throws {
+        path = NSTemporaryDirectory() + "fabgate-test-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func write(_ name: String, _ text: String) throws -> String {
+        let file = "\(path)/\(name)"
+        try text.write(toFile: file, atomically: true, encoding: .utf8)
+        return file
+    }
+}
+
+/// A real program, started for one test and ended by its id.
+final class Program {
+    private let process = Process()
+    private let output: String
+
+    /// `words[0]` is looked up beside the tests first, then on the PATH.
+    init(_ words: [String], in folder: PrivateFolder, name: String) throws {
+        output = "\(folder.path)/\(name).log"
+        FileManager.default.createFile(atPath: output, contents: nil)
+        let log = try #require(FileHandle(forWritingAtPath: output))
+        process.executableURL = URL(fileURLWithPath: try Program.find(words[0]))
+        process.arguments = Array(words.dropFirst())
+        process.standardOutput = log
+        process.standardError = log
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+    }
+
+    deinit { end() }
+
+    var id: pid_t { process.processIdentifier }
+    var isRunning: Bool { process.isRunning }
+    var log: String { (try? String(contentsOfFile: output, encoding: .utf8)) ?? "" }
+
+    func end() {
+        guard process.isRunning else { return }
+        process.terminate()
+        process.waitUntilExit()
+    }
+
+    func kill() {
+        Foundation.kill(id, SIGKILL)
+        process.waitUntilExit()
+    }
+
+    /// Waits for the end; the status.
+    func status() -> Int32 {
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    static func find(_ name: String) throws -> String {
+        let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let beside = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent(name).path
+        let folders = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin"]
+        for candidate in [beside] + folders.map({ "\($0)/\(name)" })
+        where FileManager.default.isExecutableFile(atPath: candidate) {
+            return candidate
+        }
+        throw ProgramMissing(name: name)
+    }
+}
+
+struct ProgramMissing: Error, CustomStringConvertible {
+    let name: String
+    var description: String { "\(name) is not installed; deploy/prepare installs it" }
+}
+
+/// Asks again and again until there is an answer, and fails with what it waited for.
+func eventually<T>(
+    _ what: String, within seconds: Double = 30, _ body: () async throws -> T?
+) async throws -> T {
+    let end = Date().addingTimeInterval(seconds)
+    while Date() < end {
+        if let result = try await body() { return result }
+        // Nothing tells when a foreign program is ready but asking it.
+        try await Task.sleep(nanoseconds: 20_000_000)
+    }
+    throw NeverCame(what: what)
+}
+
+struct NeverCame: Error, CustomStringConvertible {
+    let what: String
+    var description: String { "\(what) never came" }
+}
+
+/// A mosquitto of the test's own.
+struct TestBroker {
+    let port: UInt16
+    let program: Program
+
+    init(in folder: PrivateFolder, port: UInt16? = nil) throws {
+        self.port = try port ?? FreePort.loopback()
+        let file = try folder.write(
+            "mosquitto.conf", "listener \(self.port) 127.0.0.1\nallow_anonymous true\npersistence false\n")
+        program = try Program(["mosquitto", "-c", file], in: folder, name: "mosquitto")
+    }
+
+    func publish(_ topic: String, _ payload: String, retain: Bool = false) throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try Program.find("mosquitto_pub"))
+        process.arguments =
+            ["-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic, "-m", payload] + (retain ? ["-r"] : [])
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+    }
+}
+
+/// A gateway with a plug and a machine behind it.
+struct TestGateway {
+    let folder: PrivateFolder
+    let port: UInt16
+    let program: Program
+
+    init(in folder: PrivateFolder, brokerPort: UInt16) throws {
+        self.folder = folder
+        port = try FreePort.loopback()
+        let file = try folder.write(
+            "fabgate.yaml",
+            """
+            lab: { id: "urn:fablabs:io:lab:test", name: Test lab, timezone: Asia/Seoul }
+            mqtt: [{ name: main, url: "mqtt://127.0.0.1:\(brokerPort)" }]
+            devices: [{ id: laser-plug, driver: tasmota, mqtt: main, topic: laser }]
+            machines: [{ id: laser, name: Laser 60W, class: laser, devices: [laser-plug],
+                         usage: { from: power, idle_below: 5 W, running_above: 60 W, dwell: 1 s } }]
+            store: { path: \(folder.path)/store, size: 8 MiB }
+            http: { listen: "127.0.0.1:\(port)" }
+
+            """)
+        program = try Program(["fabgate", "run", "--config", file], in: folder, name: "gateway")
+    }
+
+    func get(_ path: String) -> String? { HTTPGet.body("http://127.0.0.1:\(port)\(path)") }
+
+    /// The broker is connected and the plug's topics are asked for.
+    func awaitBroker() async throws {
+        try await eventually("the gateway's connection to its broker") {
+            get("/metrics")?.contains("fabgate_link_up{link=\"main\"} 1") == true ? true : nil
+        }
+    }
+}
+
+enum HTTPGet {
+    /// By curl, which is there because the gateway needs its library; nil where there is no good answer.
+    static func body(_ url: String) -> String? {
+        let process = Process()
+        guard let curl = try? Program.find("curl") else { return nil }
+        process.executableURL = URL(fileURLWithPath: curl)
+        process.arguments = ["-sf", "--max-time", "5", url]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil else { return nil }
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return process.terminationStatus == 0 ? String(decoding: data, as: UTF8.self) : nil
+    }
+}
