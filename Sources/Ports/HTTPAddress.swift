@@ -32,7 +32,7 @@ enum HTTPAddress {
             if listening >= 0 { close(listening) }
             throw HTTPServerError(
                 description: "HTTP server: cannot listen on \(address) port \(port): "
-                    + "\(String(cString: strerror(reason)))\(advice(reason))")
+                    + "\(PortError.words(for: reason))\(advice(reason))")
         }
         return (listening, self.port(of: listening))
     }

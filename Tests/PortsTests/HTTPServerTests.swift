@@ -154,4 +154,34 @@ struct RawRequest: CustomTestStringConvertible {
         #expect(seen.all == [])
         #expect(eventually { server.openRequests == 0 })
     }
+
+    /// Whatever bytes come, each request is over at some time, and the server answers the next one.
+    @Test func survivesAnything() throws {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SplitMix(seed: seed)
+        let server = try server(echo)
+        defer { server.stop() }
+        let valid = [
+            "GET /a/b?c=d&e=%20 HTTP/1.1\r\nHost: a\r\nCookie: x=y\r\n\r\n",
+            "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n0123456789",
+            "PUT /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nabcd\r\n0\r\nTrailer: z\r\n\r\n",
+        ]
+        for _ in 0..<500 {
+            var bytes = Array((valid.randomElement(using: &random) ?? "").utf8)
+            for _ in 0..<Int.random(in: 1...8, using: &random) {
+                let at = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<4, using: &random) {
+                case 0: bytes[at] = UInt8.random(in: 0...255, using: &random)
+                case 1: bytes.insert(UInt8.random(in: 0...255, using: &random), at: at)
+                case 2: bytes.removeSubrange(at..<min(bytes.count, at + 3))
+                default: bytes.insert(contentsOf: bytes[at...], at: at)
+                }
+                if bytes.isEmpty { bytes = [0] }
+            }
+            let client = try HTTPRawClient(port: server.port)
+            client.send(bytes)
+        }
+        #expect(eventually { server.openRequests == 0 && server.connections == 0 }, "seed \(seed)")
+        #expect(try HTTPRawClient(port: server.port).get("/").status == 200, "seed \(seed)")
+    }
 }
