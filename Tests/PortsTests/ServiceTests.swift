@@ -37,11 +37,15 @@ import Testing
         #expect(!Service.notify("READY=1"))
     }
 
-    @Test func aCheckoutKnowsItsData() throws {
+    /// Nobody else here asks for FABGATE_SHARE.
+    @Test func theDataIsWhereTheEnvironmentSays() throws {
+        let folder = try TemporaryFolder()
+        setenv("FABGATE_SHARE", folder.path, 1)
+        defer { unsetenv("FABGATE_SHARE") }
+        #expect { try Installation.find() } throws: { "\($0)".contains("FABGATE_SHARE must name the folder") }
+        for name in ["devices", "pages"] { mkdir("\(folder.path)/\(name)", 0o700) }
         let found = try Installation.find()
-        for file in ["\(found.devices)/plugs", found.pages] {
-            var status = stat()
-            #expect(stat(file, &status) == 0, "\(file)")
-        }
+        #expect(found.devices == "\(folder.path)/devices")
+        #expect(found.pages == "\(folder.path)/pages")
     }
 }
