@@ -56,6 +56,12 @@ final class Broker {
         _ = child?.wait()
         child = nil
     }
+
+    /// Ends it and removes its files. Handlers of a test often hold the broker and each other, so tests say so themselves.
+    func end() {
+        stop()
+        folder.remove()
+    }
 }
 
 /// What one client saw.

@@ -16,6 +16,7 @@ import Testing
     func messagesComeInOrderAndAreCommittedInGroups(version: MQTTVersion, qos: Int) throws {
         let loop = try makeLoop()
         let broker = try Broker()
+        defer { broker.end() }
         let reader = Inbox(loop, port: broker.port, id: "reader", version: version, subscriptions: ["lab/+/power"])
         let writer = Inbox(loop, port: broker.port, id: "writer", version: version)
         let count = 300
@@ -36,6 +37,7 @@ import Testing
     @Test(arguments: MQTTVersion.allCases) func whatWasNotCommittedComesAgain(version: MQTTVersion) throws {
         let loop = try makeLoop()
         let broker = try Broker()
+        defer { broker.end() }
         let texts = (0..<5).map { "m\($0)" }
         let writer = Inbox(loop, port: broker.port, id: "writer", version: version)
         let reader = Inbox(loop, port: broker.port, id: "reader", version: version, subscriptions: ["t"])
@@ -111,6 +113,7 @@ import Testing
     func retainedMessagesComeAgainOnlyWhereTheProtocolKnowsNoBetter(version: MQTTVersion, times: Int) throws {
         let loop = try makeLoop()
         let broker = try Broker()
+        defer { broker.end() }
         let reader = Inbox(loop, port: broker.port, id: "reader", version: version, subscriptions: ["r/#"])
         let writer = Inbox(loop, port: broker.port, id: "writer")
         writer.onConnection = { up, _ in if up { #expect(writer.publish("r/x", "kept", retain: true)) } }
@@ -128,6 +131,7 @@ import Testing
     @Test func aBrokerMayBeAbsentAndGoAway() throws {
         let loop = try makeLoop()
         let broker = try Broker(starts: false)
+        defer { broker.end() }
         let client = Inbox(loop, port: broker.port, id: "gateway", subscriptions: ["t"])
         var ups = 0
         client.onConnection = { up, _ in
@@ -156,6 +160,7 @@ import Testing
     @Test(arguments: MQTTVersion.allCases) func aRefusedLoginSaysWhatToCheck(version: MQTTVersion) throws {
         let loop = try makeLoop()
         let broker = try Broker("allow_anonymous false")
+        defer { broker.end() }
         let client = Inbox(loop, port: broker.port, id: "gateway", version: version) {
             $0.username = "gateway"
             $0.password = "wrong"
@@ -170,6 +175,7 @@ import Testing
     @Test func subscriptionsChangeWhileConnected() throws {
         let loop = try makeLoop()
         let broker = try Broker()
+        defer { broker.end() }
         let client = Inbox(loop, port: broker.port, id: "gateway", subscriptions: ["a", "b", "not/#/valid"])
         client.onConnection = { up, _ in
             guard up else { return }
@@ -185,6 +191,7 @@ import Testing
     @Test func longMessagesAreDroppedAndCounted() throws {
         let loop = try makeLoop()
         let broker = try Broker()
+        defer { broker.end() }
         let client = Inbox(loop, port: broker.port, id: "gateway", subscriptions: ["t"])
         let fits = String(repeating: "x", count: MQTTClient.longestPayload)
         client.onMessage = { if $0.text == "end" { loop.stop(0) } }
@@ -210,6 +217,7 @@ import Testing
     @Test func theWillIsSaidWhenTheConnectionBreaksAndNotAfterGoodbye() throws {
         let loop = try makeLoop()
         let broker = try Broker()
+        defer { broker.end() }
         let watcher = Inbox(loop, port: broker.port, id: "watcher", subscriptions: ["online/#"])
         var clients: [Inbox] = []
         watcher.onConnection = { up, _ in
@@ -258,6 +266,7 @@ import Testing
             certfile FOLDER/localhost.crt
             keyfile FOLDER/localhost.key
             """, folder: folder)
+        defer { broker.end() }
         let own = MQTTTLS(caFile: file("ca.crt"), certFile: file("gateway.crt"), keyFile: file("gateway.key"))
         let cases: [(name: String, host: String, tls: MQTTTLS, expected: String)] = [
             ("right", "localhost", own, "up: "),

@@ -15,7 +15,10 @@ final class TemporaryFolder: Sendable {
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    deinit { TemporaryFolder.remove(path) }
+    deinit { remove() }
+
+    /// For tests whose closures hold each other and never let go.
+    func remove() { TemporaryFolder.remove(path) }
 
     private static func remove(_ path: String) {
         if let folder = opendir(path) {
