@@ -58,7 +58,8 @@ final class Browser {
 
     func screenshot() throws -> Data {
         let answer = try call("Page.captureScreenshot", ["format": "png"])
-        return try #require(Data(base64Encoded: try #require(answer["data"] as? String)))
+        let text = try #require(answer["data"] as? String)
+        return try #require(Data(base64Encoded: text))
     }
 
     private func call(_ method: String, _ parameters: [String: Any]) throws -> [String: Any] {

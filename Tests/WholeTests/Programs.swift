@@ -28,7 +28,7 @@ final class Program {
     /// `words[0]` is looked up beside the tests first, then on the PATH.
     init(_ words: [String], in folder: PrivateFolder, name: String) throws {
         output = "\(folder.path)/\(name).log"
-        FileManager.default.createFile(atPath: output, contents: nil)
+        _ = FileManager.default.createFile(atPath: output, contents: nil)
         let log = try #require(FileHandle(forWritingAtPath: output))
         process.executableURL = URL(fileURLWithPath: try Program.find(words[0]))
         process.arguments = Array(words.dropFirst())
@@ -79,6 +79,7 @@ struct ProgramMissing: Error, CustomStringConvertible {
 }
 
 /// Asks again and again until there is an answer, and fails with what it waited for.
+@discardableResult
 func eventually<T>(
     _ what: String, within seconds: Double = 30, _ body: () async throws -> T?
 ) async throws -> T {
