@@ -99,8 +99,8 @@ struct DemoFiles {
     }
 
     func writeConfiguration(speed: Int, realOrigin: Instant, labOrigin: Instant) throws {
-        // The lab's clock runs fast, its wires and this machine do not: a second of hesitation is no silence.
-        let silence = "silence: \(max(60, speed)) s"
+        // The lab's clock runs fast, its wires and this machine do not: a hesitation is no silence.
+        let silence = "silence: \(max(20, speed * 2 / 5)) s"
         try Files.write(
             """
             lab:

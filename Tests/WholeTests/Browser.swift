@@ -1,9 +1,10 @@
 import Foundation
+import Ports
 import Testing
 
 /// Headless Chromium, spoken to through the pipes of its debugging protocol.
 final class Browser {
-    private let process = Process()
+    private let process: ChildProcess
     private let requests: FileHandle
     private let answers: FileHandle
     private var buffer = Data()
@@ -15,26 +16,23 @@ final class Browser {
         let output = "\(folder.path)/browser.out"
         guard mkfifo(input, 0o600) == 0, mkfifo(output, 0o600) == 0 else { throw NeverCame(what: "a named pipe") }
         let chromium = try Program.find("chromium")
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
         // The browser reads from descriptor 3 and writes to 4.
-        process.arguments = [
-            "-c",
-            "exec '\(chromium)' --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
-                + "--window-size=\(width),\(height) --lang=\(language) --accept-lang=\(language) "
-                + "--user-data-dir='\(folder.path)/profile' --remote-debugging-pipe "
-                + "3<'\(input)' 4>'\(output)' 2>'\(folder.path)/browser.log'",
-        ]
-        process.standardOutput = FileHandle.nullDevice
-        try process.run()
+        process = try ChildProcess(
+            "/bin/sh",
+            [
+                "-c",
+                "exec '\(chromium)' --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run "
+                    + "--window-size=\(width),\(height) --lang=\(language) --accept-lang=\(language) "
+                    + "--user-data-dir='\(folder.path)/profile' --remote-debugging-pipe "
+                    + "3<'\(input)' 4>'\(output)'",
+            ], output: .file("\(folder.path)/browser.log"))
         requests = try #require(FileHandle(forWritingAtPath: input))
         answers = try #require(FileHandle(forReadingAtPath: output))
     }
 
     deinit {
-        if process.isRunning {
-            process.terminate()
-            process.waitUntilExit()
-        }
+        process.kill(SIGTERM)
+        _ = process.wait()
     }
 
     func open(_ url: String) throws {
@@ -44,9 +42,10 @@ final class Browser {
         session = try #require(attached["sessionId"] as? String)
     }
 
-    /// The value of a JavaScript expression, as text; nil where it is null.
+    /// The value of a JavaScript expression, as text; nil where it is null or there is no page yet.
     func evaluate(_ expression: String) throws -> String? {
-        let answer = try call("Runtime.evaluate", ["expression": "String(\(expression))"])
+        // A page that is only being loaded has nothing to evaluate in.
+        guard let answer = try? call("Runtime.evaluate", ["expression": "String(\(expression))"]) else { return nil }
         let value = (answer["result"] as? [String: Any])?["value"] as? String
         return value == "null" || value == "undefined" ? nil : value
     }

@@ -25,7 +25,8 @@ private struct Report: Decodable {
         let report = "\(folder.path)/report.json"
         let demo = try Program(["fabgate", "demo", "--report", report] + words, in: folder, name: "demo")
         try await body(demo)
-        #expect(demo.status() == 0, "\(demo.log)")
+        let status = try await demo.status(within: 180)
+        #expect(status == 0, "\(demo.log)")
         let data = try Data(contentsOf: URL(fileURLWithPath: report))
         return try JSONDecoder().decode(Report.self, from: data)
     }

@@ -11,7 +11,7 @@ private func sensor(watts: Int, total: Double) -> String {
     """
 }
 
-@Suite struct GatewayTests {
+@Suite(.serialized) struct GatewayTests {
     @Test func messageShowsInTheAPIAndOnTheStream() async throws {
         let folder = try PrivateFolder()
         let broker = try TestBroker(in: folder)
@@ -70,13 +70,14 @@ private func sensor(watts: Int, total: Double) -> String {
         }
     }
 
-    @Test func brokenConfigurationStartsNothing() throws {
+    @Test func brokenConfigurationStartsNothing() async throws {
         let folder = try PrivateFolder()
         let file = try folder.write(
             "bad.yaml", "lab: { id: x, timezone: Asia/Seoul }\nmachines: [{ id: a, klass: laser }]\n")
         let program = try Program(["fabgate", "run", "--config", file], in: folder, name: "bad")
-        #expect(program.status() == 78)
-        #expect(program.log.contains("bad.yaml:2:21: machine has no key 'klass'; did you mean 'class'?"))
+        let status = try await program.status()
+        #expect(status == 78)
+        #expect(program.log.contains("bad.yaml:2:21: machine a has no key 'klass'; did you mean 'class'?"))
     }
 
     @Test func readingsSurviveAKilledGateway() async throws {
@@ -92,7 +93,8 @@ private func sensor(watts: Int, total: Double) -> String {
         let query = try Program(
             ["fabgate", "query", "laser-plug/power", "--format", "csv", "--store", "\(folder.path)/store"], in: folder,
             name: "query")
-        #expect(query.status() == 0)
+        let status = try await query.status()
+        #expect(status == 0)
         #expect(query.log.contains(",742"))
     }
 

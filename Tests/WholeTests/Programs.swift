@@ -22,43 +22,35 @@ final class PrivateFolder {
 
 /// A real program, started for one test and ended by its id.
 final class Program {
-    private let process = Process()
+    private let process: ChildProcess
     private let output: String
 
     /// `words[0]` is looked up beside the tests first, then on the PATH.
     init(_ words: [String], in folder: PrivateFolder, name: String) throws {
         output = "\(folder.path)/\(name).log"
-        _ = FileManager.default.createFile(atPath: output, contents: nil)
-        let log = try #require(FileHandle(forWritingAtPath: output))
-        process.executableURL = URL(fileURLWithPath: try Program.find(words[0]))
-        process.arguments = Array(words.dropFirst())
-        process.standardOutput = log
-        process.standardError = log
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
+        process = try ChildProcess(
+            try Program.find(words[0]), Array(words.dropFirst()), output: .file(output))
     }
 
     deinit { end() }
 
-    var id: pid_t { process.processIdentifier }
-    var isRunning: Bool { process.isRunning }
+    var id: pid_t { process.pid }
+    var isRunning: Bool { process.poll() == nil }
     var log: String { (try? String(contentsOfFile: output, encoding: .utf8)) ?? "" }
 
     func end() {
-        guard process.isRunning else { return }
-        process.terminate()
-        process.waitUntilExit()
+        process.kill(SIGTERM)
+        _ = process.wait()
     }
 
     func kill() {
-        Foundation.kill(id, SIGKILL)
-        process.waitUntilExit()
+        process.kill(SIGKILL)
+        _ = process.wait()
     }
 
-    /// Waits for the end; the status.
-    func status() -> Int32 {
-        process.waitUntilExit()
-        return process.terminationStatus
+    /// The exit status, once it has ended by itself.
+    func status(within seconds: Double = 30) async throws -> Int32 {
+        try await eventually("the end of a program", within: seconds) { process.poll() }
     }
 
     static func find(_ name: String) throws -> String {
@@ -109,15 +101,10 @@ struct TestBroker {
         program = try Program(["mosquitto", "-c", file], in: folder, name: "mosquitto")
     }
 
-    func publish(_ topic: String, _ payload: String, retain: Bool = false) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: try Program.find("mosquitto_pub"))
-        process.arguments =
-            ["-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic, "-m", payload] + (retain ? ["-r"] : [])
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 0)
+    func publish(_ topic: String, _ payload: String) throws {
+        let words = ["-h", "127.0.0.1", "-p", "\(port)", "-q", "1", "-t", topic, "-m", payload]
+        let process = try ChildProcess(try Program.find("mosquitto_pub"), words, output: .discarded)
+        #expect(process.wait() == 0)
     }
 }
 
@@ -158,16 +145,12 @@ struct TestGateway {
 enum HTTPGet {
     /// By curl, which is there because the gateway needs its library; nil where there is no good answer.
     static func body(_ url: String) -> String? {
-        let process = Process()
-        guard let curl = try? Program.find("curl") else { return nil }
-        process.executableURL = URL(fileURLWithPath: curl)
-        process.arguments = ["-sf", "--max-time", "5", url]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return nil }
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return process.terminationStatus == 0 ? String(decoding: data, as: UTF8.self) : nil
+        let file = NSTemporaryDirectory() + "fabgate-get-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        guard let curl = try? Program.find("curl"),
+            let process = try? ChildProcess(curl, ["-sf", "--max-time", "5", "-o", file, url], output: .discarded),
+            process.wait() == 0
+        else { return nil }
+        return try? String(contentsOfFile: file, encoding: .utf8)
     }
 }
