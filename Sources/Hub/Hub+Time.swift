@@ -8,8 +8,8 @@ extension Hub {
     /// How far the wall clock may drift from the monotonic one between two looks before it counts as set.
     static let clockTolerance = Duration.seconds(60)
 
-    /// A broker that is started again is back within this time; after it, its devices are out of sight.
-    static let brokerPatience = Duration.seconds(10)
+    /// A broker that is started again is back within this time. After it, its devices were out of sight all the while.
+    static let brokerPatience = Duration.seconds(60)
 
     /// When `tick` must be called even if nothing arrives.
     package var deadline: Moment {
@@ -33,7 +33,7 @@ extension Hub {
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
         }
         for index in machines.indices {
-            machines[index].usage.advance(to: now.wall)
+            machines[index].usage.advance(to: horizon(of: index, at: now))
             tellState(of: index)
             tellCorrections(of: index)
             windows.changed(slots: machines[index].usage.takeDirtySlots())
@@ -41,6 +41,19 @@ extension Hub {
         tellAlerts()
         for window in windows.due(at: now) { act(.window(window)) }
         lastTick = now
+    }
+
+    /// Up to when it is known what a machine does: not beyond the moment at which its broker went away.
+    private func horizon(of machine: Int, at now: Now) -> Instant {
+        var horizon = now.wall
+        for device in configuration.machines[machine].devices where devices[device].tellsState {
+            if case .broker(let broker) = devices[device].configuration.link, devices[device].isOnline == true,
+                let down = brokers[broker].downSince
+            {
+                horizon = min(horizon, down.wall)
+            }
+        }
+        return horizon
     }
 
     /// A wall clock that jumped leaves a stretch of which nothing is known.
@@ -58,7 +71,7 @@ extension Hub {
     private mutating func noticeSilence(of index: Int, at now: Now) {
         guard devices[index].isOnline == true, let seen = devices[index].lastSeen else { return }
         if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince,
-            now.moment - down.moment > linkTime(Self.brokerPatience)
+            now.moment - down.moment > Self.brokerPatience
         {
             return setOnline(index, false, "broker away", at: down.wall)
         }

@@ -51,11 +51,14 @@ package struct PressSensors: Hashable, Sendable {
 
     package mutating func shot(at time: Instant) { lastShot = max(time, lastShot ?? time) }
 
-    /// Nothing said earlier counts any more.
+    /// What the zones said is old now. The last shot and the heat are remembered: a press that is found hot again was
+    /// not heated up anew meanwhile.
     package mutating func forget() {
-        zones.removeAll()
-        hotSince = nil
-        lastShot = nil
+        for index in zones.indices {
+            zones[index].temperature = nil
+            zones[index].setpoint = nil
+            zones[index].isBroken = false
+        }
     }
 
     /// The state at `time`, and when it changes by itself if nothing else is said.
@@ -79,10 +82,12 @@ package struct PressSensors: Hashable, Sendable {
     }
 
     private mutating func settle(at time: Instant) {
-        let hot = zones.allSatisfy { zone in
-            guard let temperature = zone.temperature, let setpoint = zone.setpoint else { return false }
-            return setpoint >= rule.offBelow && temperature >= setpoint - rule.within
+        var isHot = true
+        for zone in zones {
+            // Until all have spoken there is nothing to decide.
+            guard let temperature = zone.temperature, let setpoint = zone.setpoint else { return }
+            if setpoint < rule.offBelow || temperature < setpoint - rule.within { isHot = false }
         }
-        hotSince = hot ? hotSince ?? time : nil
+        hotSince = isHot ? hotSince ?? time : nil
     }
 }

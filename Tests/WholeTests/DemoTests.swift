@@ -34,7 +34,7 @@ private struct Report: Decodable {
     /// The city's content is the lab's truth.
     @Test func cityHoldsWhatTheLabDid() async throws {
         let folder = try PrivateFolder()
-        let report = try await run(["--speed", "240", "--seconds", "40", "--seed", "3"], in: folder)
+        let report = try await run(["--speed", "120", "--seconds", "45", "--seed", "3"], in: folder)
         #expect(report.whole >= 1)
         let energy = report.machines.reduce(0) { $0 + ($1.energy_wh ?? 0) }
         let truth = report.machines.reduce(0) { $0 + $1.true_energy_wh }
@@ -55,15 +55,14 @@ private struct Report: Decodable {
         let folder = try PrivateFolder()
         var random = SeededRandom(seed)
         var kills = ["broker": 0, "collector": 0, "gateway": 0]
-        let report = try await run(["--speed", "120", "--seconds", "75", "--seed", "5"], in: folder) { demo in
+        let report = try await run(["--speed", "120", "--seconds", "90", "--seed", "5"], in: folder) { demo in
             try await eventually("the gateway") { demo.log.contains("started    gateway") ? true : nil }
-            let end = Date().addingTimeInterval(66)
+            let end = Date().addingTimeInterval(56)
             var next = Date().addingTimeInterval(4)
             while Date() < end, demo.isRunning {
                 let part = ["broker", "collector", "gateway"][Int(random.next() % 3)]
-                let pause = 1.5 + Double(random.next() % 2000) / 1000
                 try await eventually("the moment", within: 10) { Date() >= next ? true : nil }
-                next = Date().addingTimeInterval(pause)
+                next = Date().addingTimeInterval(1.2 + Double(random.next() % 1500) / 1000)
                 guard let id = Self.id(of: part, in: demo.log) else { continue }
                 if kill(id, SIGKILL) == 0 { kills[part, default: 0] += 1 }
             }
@@ -71,12 +70,12 @@ private struct Report: Decodable {
         print("killed: \(kills), seed \(seed)")
         #expect(kills.values.reduce(0, +) >= 20)
         #expect(kills.values.allSatisfy { $0 > 0 })
-        #expect(report.received >= 2)
+        #expect(report.received >= 3)
         // Every hour once, without a gap.
         let starts = Set(report.machines.map(\.start)).sorted()
+        let format = ISO8601DateFormatter()
+        format.formatOptions.insert(.withFractionalSeconds)
         for (a, b) in zip(starts, starts.dropFirst()) {
-            let format = ISO8601DateFormatter()
-            format.formatOptions.insert(.withFractionalSeconds)
             let first = try #require(format.date(from: a))
             let second = try #require(format.date(from: b))
             #expect(second.timeIntervalSince(first) == 3600)
@@ -84,7 +83,7 @@ private struct Report: Decodable {
         #expect(report.machines.count == starts.count * 4)
         for row in report.machines {
             #expect(row.states_s.values.reduce(0, +) == 3600, "\(row.machine) \(row.start)")
-            // Nothing is counted twice: never more than the lab did, but for what a late poll moves over the hour.
+            // Nothing is counted twice: never more than the lab did, but for what a late word moves over the hour.
             let held = row.energy_wh ?? 0
             #expect(
                 held <= row.true_energy_wh * 1.01 + 40,
@@ -92,14 +91,16 @@ private struct Report: Decodable {
             for state in ["preparing", "running", "paused", "idle"] {
                 let seconds = row.states_s[state] ?? 0
                 let truth = row.true_states_s[state] ?? 0
-                #expect(seconds <= truth + 240, "\(row.machine) \(row.start): \(state) \(seconds) s of \(truth) s")
+                #expect(seconds <= truth + 420, "\(row.machine) \(row.start): \(state) \(seconds) s of \(truth) s")
             }
             #expect((row.shots ?? 0) <= row.true_shots + 2, "\(row.machine) \(row.start)")
         }
-        // The counters bridge what nobody heard.
-        let energy = report.machines.reduce(0) { $0 + ($1.energy_wh ?? 0) }
-        let truth = report.machines.reduce(0) { $0 + $1.true_energy_wh }
-        #expect(abs(energy - truth) <= truth * 0.02 + 40, "\(energy) Wh of \(truth)")
+        // Nothing is lost: what nobody heard is bridged by the counters. A plug's broker may still be kept waiting by the
+        // gateway's patience at the end; the meters on serial lines are there as soon as the gateway is.
+        let metered = report.machines.filter { ["laser", "press"].contains($0.machine) }
+        let energy = metered.reduce(0) { $0 + ($1.energy_wh ?? 0) }
+        let truth = metered.reduce(0) { $0 + $1.true_energy_wh }
+        #expect(abs(energy - truth) <= truth * 0.01 + 10, "\(energy) Wh of \(truth)")
     }
 
     private static func id(of part: String, in log: String) -> pid_t? {

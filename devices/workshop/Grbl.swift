@@ -90,7 +90,7 @@ package struct Grbl: DeviceDriver {
         quietReports = 0
     }
 
-    package mutating func poll(_ out: inout Outbox) { out.send(.write([0x3F], replyWithin: .seconds(2))) }
+    package mutating func poll(_ out: inout Outbox) { out.send(.write([0x3F], replyWithin: .milliseconds(500))) }
 
     package mutating func noReply(_ out: inout Outbox) {
         candidate = nil
@@ -139,6 +139,8 @@ package struct Grbl: DeviceDriver {
             takeProgramEnd(&out)
         } else if text.hasSuffix("for help]") {
             out.alive()
+            // A controller that starts has forgotten what it was asked.
+            out.answered()
             takeGreeting(&out)
         } else if text == "ok" || text.hasPrefix("error:") || text.hasPrefix("[") && text.hasSuffix("]") {
             // Answers to whoever else is on this channel.
