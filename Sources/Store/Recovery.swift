@@ -327,6 +327,7 @@ struct Recovered {
             if let start, start > 0 { lose(Int(clamping: start), nil, journalHeaders.first?.firstTime) }
         }
         head = Head(first: start ?? 0)
+        for info in catalog.infos { if let info { head.know(UInt16(truncatingIfNeeded: info.id.raw)) } }
         var time = archive.runs.last?.lastTime
         for header in journalHeaders {
             let end = min(header.end, clip(header.epoch))
@@ -364,11 +365,7 @@ struct Recovered {
                 if ordinal < durable { head.appendLost() } else { goesOn = false }
                 return
             }
-            switch value {
-            case .number(let number): head.append(series, time: time, tag: .number, bits: number.bitPattern)
-            case .unknown: head.append(series, time: time, tag: .unknown, bits: 0)
-            case .text(let text): head.append(series, time: time, tag: .text, bits: head.intern(text))
-            }
+            head.restore(series, time: time, value)
         }
         self.head = head
         if highest >= catalog.infos.count {

@@ -1,5 +1,12 @@
+import Glibc
 import Model
 import Store
+
+/// The seeds of a property test: a few in every build, twenty times as many where FABGATE_LONG_TESTS is set.
+func seeds(_ first: UInt64, _ count: Int) -> [UInt64] {
+    let isLong = getenv("FABGATE_LONG_TESTS") != nil
+    return (0..<count * (isLong ? 20 : 1)).map { first + UInt64($0) }
+}
 
 /// A seeded generator (SplitMix64), so that every failure comes back from its seed.
 struct Seeded: RandomNumberGenerator {
