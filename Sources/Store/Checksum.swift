@@ -19,14 +19,15 @@ package enum Checksum {
         return tables
     }()
 
-    /// CRC-32C of `bytes[range]`; a range outside of the bytes is cut.
-    package static func crc32c(_ bytes: [UInt8], _ range: Range<Int>) -> UInt32 {
+    /// CRC-32C of `bytes[range]`, and of what was checked to `before` in front of it; a range outside of the bytes is
+    /// cut.
+    package static func crc32c(_ bytes: [UInt8], _ range: Range<Int>, after before: UInt32 = 0) -> UInt32 {
         let all = bytes.span
         let part = all.extracting(range.clamped(to: 0..<all.count))
         let table = tables.span
         // Said once, so that the compiler need not check each look-up.
         guard table.count == 4096 else { return 0 }
-        var crc: UInt32 = 0xFFFF_FFFF
+        var crc = ~before
         var at = 0
         let whole = part.count & ~15
         while at < whole {

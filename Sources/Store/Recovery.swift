@@ -228,9 +228,11 @@ struct Recovered {
                 leaveOut(run)
                 continue
             }
-            if run.end > durable || oldestJournal <= run.first { checkBodies(of: run, region) }
+            var isNamed = true
+            if run.end > durable || oldestJournal <= run.first { isNamed = checkBodies(of: run, region) }
             let (found, missing, overwritten) = takeStock(of: &run, torn: torn)
-            if missing > 0, above == nil, isJournaled(run.first, min(run.end, durable)) {
+            // A name that is missing was lost with the sync that would have covered the run, too.
+            if missing > 0 || !isNamed, above == nil, isJournaled(run.first, min(run.end, durable)) {
                 report.unfinishedPages += run.pages - missing - overwritten
                 leaveOut(run)
                 continue
@@ -268,12 +270,19 @@ struct Recovered {
         }
     }
 
-    private mutating func checkBodies(of run: Run, _ region: any Region) {
+    /// Forgets pages with a wrong body, and says whether all series in the others have a name.
+    private mutating func checkBodies(of run: Run, _ region: any Region) -> Bool {
+        var isNamed = true
         for sequence in run.sequence..<run.endSequence where runOf[archive.place(sequence)] == run.sequence {
             guard archive.entry(sequence) != nil else { continue }
-            if let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes) { continue }
-            _ = archive.clear(sequence)
+            guard let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes) else {
+                _ = archive.clear(sequence)
+                continue
+            }
+            var chunks = ChunkReader(bytes.span, used: Int(bytes.integer(UInt16.self, at: 6)))
+            while let chunk = chunks.next(bytes.span) { isNamed = isNamed && catalog.info(chunk.series) != nil }
         }
+        return isNamed
     }
 
     /// Samples that are there, pages that should be, pages that newer ones have replaced.

@@ -2,10 +2,10 @@ import Glibc
 import Model
 import Store
 
-/// The seeds of a property test: a few in every build, twenty times as many where FABGATE_LONG_TESTS is set.
+/// The seeds of a property test: a few in every build, so many times more as FABGATE_LONG_TESTS says.
 func seeds(_ first: UInt64, _ count: Int) -> [UInt64] {
-    let isLong = getenv("FABGATE_LONG_TESTS") != nil
-    return (0..<count * (isLong ? 20 : 1)).map { first + UInt64($0) }
+    let times = getenv("FABGATE_LONG_TESTS").flatMap { Int(String(cString: $0)) } ?? 1
+    return (0..<count * max(1, times)).map { first + UInt64($0) }
 }
 
 /// A seeded generator (SplitMix64), so that every failure comes back from its seed.
