@@ -77,6 +77,8 @@ final class SimulatedDisk: Region, @unchecked Sendable {
     /// The calls (writes and syncs, from 1) that fail, and how.
     var failing: Range<Int> = 0..<0
     var failure = Failure.ioError
+    /// Every sync fails.
+    var refusesSync = false
     /// Reads (from 1) that fail.
     var failingReads: Range<Int> = 0..<0
     var size: Int { bytes.count }
@@ -113,7 +115,7 @@ final class SimulatedDisk: Region, @unchecked Sendable {
 
     func sync() throws(RegionError) {
         calls += 1
-        if failing.contains(calls) { throw RegionError("fdatasync: Input/output error", code: 5) }
+        if refusesSync || failing.contains(calls) { throw RegionError("fdatasync: Input/output error", code: 5) }
         if isRecording { log.append(.sync) }
     }
 
