@@ -40,32 +40,38 @@ private final class ScratchFile: Region, @unchecked Sendable {
 
 private let start = Instant(milliseconds: 1_795_000_000_000)
 private let seriesCount = 1000
+private let interval: Int64 = 8640
 
-/// Ten million samples of 1000 series over 24 hours, committed every second of theirs; every 8.64 s a
-/// sync is taken for done, so that pages are left half full as they are in life.
+/// Ten million samples of 1000 series over 24 hours. Every 8.64 s of theirs a sync is taken for done, so that pages are
+/// left half full as they are in life; between, there is one commit a second, or only one (`store.append_batch`).
 func storeBench() -> [BenchResult] {
     do {
-        let interval: Int64 = 8640
-        let each = 10_000
-        let file = ScratchFile(size: 64 << 20)
-        let store = try RingStore.create(
-            in: file, plan: StorePlan(seriesLimit: 2000), identity: [UInt8](repeating: 7, count: 16))
-        var ids: [SeriesID] = []
-        for index in 0..<seriesCount {
-            let key = SeriesKey(device: "device-\(index)", channel: "power")
-            if let id = try store.series(key, unit: .watt, kind: .gauge) { ids.append(id) }
-        }
-        let filled = try fill(store, file, ids, each: each, interval: interval)
-        return filled + queries(store, ids) + (try opening(file)) + checksum()
+        let batched = try makeStore()
+        var results = try fill(batched.store, batched.ids, name: "store.append_batch", each: 2000, commitEvery: 1000)
+        let (file, store, ids) = try makeStore()
+        results += try fill(store, ids, name: "store.append", each: 10_000, commitEvery: 1_000_000 / Int(interval))
+        return results + queries(store, ids) + (try opening(file)) + checksum()
     } catch {
         fputs("the benchmark of the store stopped: \(error)\n", stderr)
         exit(74)
     }
 }
 
+private func makeStore() throws -> (file: ScratchFile, store: RingStore, ids: [SeriesID]) {
+    let file = ScratchFile(size: 64 << 20)
+    let identity = [UInt8](repeating: 7, count: 16)
+    let store = try RingStore.create(in: file, plan: StorePlan(), identity: identity)
+    var ids: [SeriesID] = []
+    for index in 0..<seriesCount {
+        let key = SeriesKey(device: "device-\(index)", channel: "power")
+        if let id = try store.series(key, unit: .watt, kind: .gauge) { ids.append(id) }
+    }
+    return (file, store, ids)
+}
+
 /// Appends all; the generator runs outside of the measured time.
 private func fill(
-    _ store: RingStore, _ file: ScratchFile, _ ids: [SeriesID], each: Int, interval: Int64
+    _ store: RingStore, _ ids: [SeriesID], name: String, each: Int, commitEvery: Int
 ) throws
     -> [BenchResult]
 {
@@ -73,7 +79,6 @@ private func fill(
     var cpu = 0.0
     var wall = 0.0
     var failure: (any Error)?
-    let perSecond = max(1, ids.count * 1000 / Int(interval))
     var rounds: [(cpu: Double, wall: Double)] = []
     var batch: [(id: SeriesID, time: Instant, value: StoredValue)] = []
     for round in 0..<each {
@@ -86,7 +91,7 @@ private func fill(
             do {
                 for (index, sample) in batch.enumerated() {
                     store.append(sample.id, sample.time, sample.value)
-                    if index % perSecond == perSecond - 1 { try store.commit() }
+                    if index % commitEvery == commitEvery - 1 { try store.commit() }
                 }
                 // Without an fdatasync: what the disk needs is not what the store needs.
                 store.finishedSync(store.beginSync())
@@ -94,8 +99,8 @@ private func fill(
         }
         cpu += measured.cpu
         wall += measured.wall
-        if round % 1000 == 999 {
-            rounds.append((cpu / 1000, wall / 1000))
+        if round % 400 == 399 {
+            rounds.append((cpu / 400, wall / 400))
             cpu = 0
             wall = 0
         }
@@ -108,7 +113,7 @@ private func fill(
     let middle = rounds[rounds.count / 2]
     return [
         BenchResult(
-            name: "store.append", count: numbers.appended, cpuNanoseconds: middle.cpu / Double(ids.count),
+            name: name, count: numbers.appended, cpuNanoseconds: middle.cpu / Double(ids.count),
             wallNanoseconds: middle.wall / Double(ids.count),
             figures: [
                 ("bytes_per_sample", Double(numbers.usedPages * 4096) / Double(numbers.samples)),

@@ -18,7 +18,7 @@ struct BitWriter {
 
     /// The low `count` bits of `value`, at most 56.
     @inline(__always)
-    mutating func put(_ value: UInt64, _ count: Int, _ page: inout [UInt8]) {
+    mutating func put(_ value: UInt64, _ count: Int, _ page: inout MutableSpan<UInt8>) {
         window = window << UInt64(truncatingIfNeeded: count) | value
         filled &+= count
         while filled >= 8 {
@@ -32,7 +32,7 @@ struct BitWriter {
         }
     }
 
-    mutating func putLong(_ value: UInt64, _ count: Int, _ page: inout [UInt8]) {
+    mutating func putLong(_ value: UInt64, _ count: Int, _ page: inout MutableSpan<UInt8>) {
         if count > 32 {
             put(value >> 32 & ((1 << UInt64(count - 32)) - 1), count - 32, &page)
             put(value & 0xFFFF_FFFF, 32, &page)
@@ -42,7 +42,7 @@ struct BitWriter {
     }
 
     @inline(__always)
-    mutating func putRice(_ value: UInt64, _ k: Int, _ page: inout [UInt8]) {
+    mutating func putRice(_ value: UInt64, _ k: Int, _ page: inout MutableSpan<UInt8>) {
         let quotient = value >> UInt64(truncatingIfNeeded: k)
         if quotient < 15 {
             let q = UInt64(truncatingIfNeeded: quotient)
@@ -61,7 +61,7 @@ struct BitWriter {
     var fits: Bool { !overflowed && (filled == 0 || at < limit) }
 
     /// Fills the last byte with zeros.
-    mutating func flush(_ page: inout [UInt8]) {
+    mutating func flush(_ page: inout MutableSpan<UInt8>) {
         if filled > 0 { put(0, 8 - filled, &page) }
     }
 }
@@ -114,9 +114,23 @@ struct BitReader {
 
     @inline(__always)
     mutating func getRice(_ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
-        guard !failed else { return 0 }
-        if filled < 32 { refill(page) }
+        if filled < 48 { refill(page) }
         let ones = (~window).leadingZeroBitCount
+        if ones < 15, k <= 32 {
+            // At most 47 bits, so all of them are in the window, or the stream has ended.
+            window = window &<< UInt64(truncatingIfNeeded: ones &+ 1)
+            let low = (window &>> 1) &>> UInt64(truncatingIfNeeded: 63 &- k)
+            window = window &<< UInt64(truncatingIfNeeded: k)
+            filled &-= ones &+ 1 &+ k
+            if filled < 0 { failed = true }
+            return UInt64(truncatingIfNeeded: ones) &<< UInt64(truncatingIfNeeded: k) | low
+        }
+        return getLongRice(ones, k, page)
+    }
+
+    @inline(never)
+    private mutating func getLongRice(_ ones: Int, _ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
+        guard !failed else { return 0 }
         if ones < 15 {
             drop(ones &+ 1)
             return UInt64(truncatingIfNeeded: ones) << UInt64(truncatingIfNeeded: k) | getLong(k, page)

@@ -72,42 +72,61 @@ struct ChunkWriter {
         var stream = at + 9
         page.putVarint(zigzag(step), at: &stream)
         page.putVarint(zigzag(columns.times[from] &- base), at: &stream)
-        var writer = BitWriter(at: stream, limit: page.count)
+        let plan = Plan(
+            timeParameter: timeParameter, values: values, valueParameter: valueParameter, allNumbers: allNumbers)
+        let (written, end) = writeBits(of: columns, range, plan, at: stream, into: &page)
+        guard written > 0 else { return 0 }
+        page.put(series, at: at)
+        page.put(UInt16(written), at: at + 2)
+        page.put(UInt16(end - at), at: at + 4)
+        let kind: UInt8 = values == .step ? 0 : values == .stepOfSteps ? 1 : 2
+        page[at + 6] = kind | UInt8(places) << 2 | (allNumbers ? 32 : 0)
+        page[at + 7] = UInt8(timeParameter)
+        page[at + 8] = UInt8(valueParameter)
+        at = end
+        return written
+    }
+
+    private struct Plan {
+        let timeParameter: Int
+        let values: Values
+        let valueParameter: Int
+        let allNumbers: Bool
+    }
+
+    /// Writes the bits of as many samples as fit, and says where they end.
+    private func writeBits(
+        of columns: Columns, _ range: Range<Int>, _ plan: Plan, at: Int, into bytes: inout [UInt8]
+    ) -> (written: Int, end: Int) {
+        var page = bytes.mutableSpan
+        let timeCodes = self.timeCodes.span
+        let valueCodes = plan.values == .stepOfSteps ? stepsOfSteps.span : steps.span
+        var writer = BitWriter(at: at, limit: page.count)
         var written = 0
         var end = writer
         var previous: UInt64 = 0
         var texts: [UInt64] = []
         for index in range {
-            if index > from { writer.putRice(timeCodes[index - from], timeParameter, &page) }
+            let place = index &- range.lowerBound
+            if place > 0 { writer.putRice(timeCodes[place], plan.timeParameter, &page) }
             let tag = columns.tags[index]
-            if !allNumbers { writer.put(UInt64(tag.rawValue), 2, &page) }
-            switch (tag, values) {
-            case (.number, .step): writer.putRice(steps[index - from], valueParameter, &page)
-            case (.number, .stepOfSteps): writer.putRice(stepsOfSteps[index - from], valueParameter, &page)
+            if !plan.allNumbers { writer.put(UInt64(tag.rawValue), 2, &page) }
+            switch (tag, plan.values) {
             case (.number, .double):
                 ChunkWriter.put(double: columns.bits[index] ^ previous, &writer, &page)
                 previous = columns.bits[index]
-            case (.text, _):
-                ChunkWriter.put(text: columns.bits[index], of: columns.texts, &texts, &writer, &page)
+            case (.number, _): writer.putRice(valueCodes[place], plan.valueParameter, &page)
+            case (.text, _): ChunkWriter.put(text: columns.bits[index], of: columns.texts, &texts, &writer, &page)
             case (.unknown, _), (.lost, _): break
             }
             guard writer.fits else { break }
             end = writer
             written += 1
         }
-        guard written > 0 else { return 0 }
         end.flush(&page)
-        page.put(series, at: at)
-        page.put(UInt16(written), at: at + 2)
-        page.put(UInt16(end.at - at), at: at + 4)
-        let kind: UInt8 = values == .step ? 0 : values == .stepOfSteps ? 1 : 2
-        page[at + 6] = kind | UInt8(places) << 2 | (allNumbers ? 32 : 0)
-        page[at + 7] = UInt8(timeParameter)
-        page[at + 8] = UInt8(valueParameter)
         // A sample that did not fit may have left bits behind.
-        for index in end.at..<page.count { page[index] = 0 }
-        at = end.at
-        return written
+        if written < range.count { for index in end.at..<page.count { page[index] = 0 } }
+        return (written, end.at)
     }
 
     private mutating func codeTimes(_ columns: Columns, _ range: Range<Int>, step: Int64) -> Int {
@@ -185,7 +204,7 @@ struct ChunkWriter {
         return places
     }
 
-    private static func put(double difference: UInt64, _ writer: inout BitWriter, _ page: inout [UInt8]) {
+    private static func put(double difference: UInt64, _ writer: inout BitWriter, _ page: inout MutableSpan<UInt8>) {
         guard difference != 0 else { return writer.put(0, 1, &page) }
         let leading = difference.leadingZeroBitCount
         let length = 64 - leading - difference.trailingZeroBitCount
@@ -196,7 +215,8 @@ struct ChunkWriter {
     }
 
     private static func put(
-        text index: UInt64, of all: [String], _ seen: inout [UInt64], _ writer: inout BitWriter, _ page: inout [UInt8]
+        text index: UInt64, of all: [String], _ seen: inout [UInt64], _ writer: inout BitWriter,
+        _ page: inout MutableSpan<UInt8>
     ) {
         if let known = seen.firstIndex(of: index) { return writer.putRice(UInt64(known), 2, &page) }
         let text = all[Int(index)].utf8
@@ -270,6 +290,15 @@ struct ChunkReader {
         var predictor = TimePredictor(step: unzigzag(step), first: time)
         var values = ValueDecoder(kind: flags & 3, places: places, parameter: valueParameter)
         let allNumbers = flags & 32 != 0
+        if allNumbers, flags & 3 < 2 {
+            columns.tags.append(contentsOf: repeatElement(.number, count: chunk.count))
+            columns.times.append(contentsOf: repeatElement(time, count: chunk.count))
+            columns.bits.append(contentsOf: repeatElement(0, count: chunk.count))
+            ChunkReader.decodeDecimals(
+                from: before, &reader, page, predictor, values, timeParameter, &columns.times, &columns.bits)
+            if reader.failed { columns.cut(to: before) }
+            return !reader.failed
+        }
         let textBase = columns.texts.count
         for index in 0..<chunk.count {
             if index > 0 {
@@ -298,6 +327,27 @@ struct ChunkReader {
         }
         if reader.failed { columns.cut(to: before) }
         return !reader.failed
+    }
+
+    /// Nearly all that sensors send, without a decision per sample. The first time stands already.
+    private static func decodeDecimals(
+        from first: Int, _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ predictor: TimePredictor,
+        _ values: ValueDecoder, _ timeParameter: Int, _ allTimes: inout [Int64], _ allBits: inout [UInt64]
+    ) {
+        var times = allTimes.mutableSpan
+        var bits = allBits.mutableSpan
+        var predictor = predictor
+        var values = values
+        bits[first] = values.nextDecimal(&reader, page)
+        var index = first &+ 1
+        while index < times.count, index < bits.count {
+            let error = unzigzag(reader.getRice(timeParameter, page))
+            let time = predictor.prediction &+ error
+            predictor.advance(time: time, error: error)
+            times[index] = time
+            bits[index] = values.nextDecimal(&reader, page)
+            index &+= 1
+        }
     }
 
     private static func text(
@@ -350,6 +400,11 @@ private struct ValueDecoder {
             bits ^= reader.getLong(length, page) << UInt64(64 - leading - length)
             return bits
         }
+        return nextDecimal(&reader, page)
+    }
+
+    @inline(__always)
+    mutating func nextDecimal(_ reader: inout BitReader, _ page: borrowing Span<UInt8>) -> UInt64 {
         let code = unzigzag(reader.getRice(parameter, page))
         if kind == 0 {
             whole = whole &+ code

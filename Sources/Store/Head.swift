@@ -27,14 +27,31 @@ struct Head {
     static let numberWeight = 56
     static let textWeight = 160
 
+    enum Outcome { case added, duplicate, unknownSeries, full }
+
+    /// A series' last sample, in the head or before, to recognise it when it comes again.
+    private struct Tail {
+        var time: Int64 = 0
+        var bits: UInt64 = 0
+        /// The ordinal after it, where it stands in the head; 0 where it does not.
+        var end: UInt64 = 0
+        var tag: ValueTag = .lost
+        var isKnown = false
+    }
+
     /// The ordinal of `records[0]`.
     private(set) var first: UInt64
     private(set) var records: [Record] = []
     private(set) var texts: [String] = []
     private var textIndex: [String: Int] = [:]
     private(set) var weight = 0
-    /// By series: the ordinal after its last sample in the head, 0 for none.
-    private var lastEnds: [UInt64] = []
+    /// At this weight the head is full.
+    var limit = Int.max
+    private(set) var added = 0
+    private(set) var duplicates = 0
+    private(set) var shortened = 0
+    private var tails: [Tail] = []
+    private var lastTexts: [UInt16: String] = [:]
 
     init(first: UInt64) { self.first = first }
 
@@ -43,19 +60,103 @@ struct Head {
     @inline(__always)
     func index(_ ordinal: UInt64) -> Int { Int(truncatingIfNeeded: ordinal &- first) }
 
-    @inline(__always)
-    mutating func append(_ series: UInt16, time: Int64, tag: ValueTag, bits: UInt64) {
-        let index = Int(series)
-        if index >= lastEnds.count {
-            lastEnds.append(contentsOf: repeatElement(0, count: index + 1 - lastEnds.count))
+    // MARK: - Series
+
+    func isKnown(_ series: UInt32) -> Bool { series < tails.count && tails[Int(series)].isKnown }
+
+    /// From now on samples of this series are taken.
+    mutating func know(_ series: UInt16) {
+        if Int(series) >= tails.count {
+            tails.append(contentsOf: repeatElement(Tail(), count: Int(series) + 1 - tails.count))
         }
-        let ordinal = end
-        let last = lastEnds[index]
-        let back = last > first ? ordinal &+ 1 &- last : 0
-        lastEnds[index] = ordinal &+ 1
+        tails[Int(series)].isKnown = true
+    }
+
+    /// A known series of which no sample has been seen.
+    var hasSeriesWithoutLast: Bool { tails.contains { $0.isKnown && $0.tag == .lost } }
+
+    /// The series' last sample, from the archive; what is known already counts more.
+    mutating func recall(_ series: UInt16, time: Int64, _ value: StoredValue) {
+        guard isKnown(UInt32(series)), tails[Int(series)].tag == .lost else { return }
+        tails[Int(series)].time = time
+        switch value {
+        case .number(let number):
+            tails[Int(series)].tag = .number
+            tails[Int(series)].bits = number.bitPattern
+        case .unknown: tails[Int(series)].tag = .unknown
+        case .text(let text):
+            tails[Int(series)].tag = .text
+            lastTexts[series] = text
+        }
+    }
+
+    // MARK: - Samples
+
+    /// Takes a sample unless it is the series' last one again.
+    @inline(__always)
+    mutating func append(_ series: UInt32, time: Int64, _ value: StoredValue) -> Outcome {
+        guard isKnown(series) else { return .unknownSeries }
+        guard weight < limit else { return .full }
+        let series = UInt16(truncatingIfNeeded: series)
+        switch value {
+        case .number(let number): return append(series, time, .number, number.bitPattern)
+        case .unknown: return append(series, time, .unknown, 0)
+        case .text(let text): return append(series, time, text)
+        }
+    }
+
+    @inline(__always)
+    private mutating func append(_ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64) -> Outcome {
+        let tail = tails[Int(series)]
+        if tail.time == time, tail.bits == bits, tail.tag == tag {
+            duplicates &+= 1
+            return .duplicate
+        }
+        push(series, time, tag, bits, after: tail.end)
+        tails[Int(series)] = Tail(time: time, bits: bits, end: end, tag: tag, isKnown: true)
+        return .added
+    }
+
+    private mutating func append(_ series: UInt16, _ time: Int64, _ whole: String) -> Outcome {
+        let text = whole.utf8.count <= StoredValue.longestText ? whole : StoredValue.shortened(whole)
+        if text.utf8.count < whole.utf8.count { shortened += 1 }
+        let tail = tails[Int(series)]
+        if tail.time == time, tail.tag == .text, lastTexts[series].map({ $0.utf8.elementsEqual(text.utf8) }) ?? false {
+            duplicates += 1
+            return .duplicate
+        }
+        push(series, time, .text, intern(text), after: tail.end)
+        tails[Int(series)] = Tail(time: time, bits: 0, end: end, tag: .text, isKnown: true)
+        lastTexts[series] = text
+        return .added
+    }
+
+    @inline(__always)
+    private mutating func push(_ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, after last: UInt64) {
+        let back = last > first ? end &+ 1 &- last : 0
         records.append(
             Record(time: time, bits: bits, back: UInt32(truncatingIfNeeded: back), series: series, tag: tag))
         weight &+= tag == .text ? Head.textWeight : Head.numberWeight
+        added &+= 1
+    }
+
+    /// A sample found in the journal: it is no duplicate, whatever it looks like.
+    mutating func restore(_ series: UInt16, time: Int64, _ value: StoredValue) {
+        let last = tails[Int(series)].end
+        var tail = Tail(time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true)
+        switch value {
+        case .number(let number):
+            tail.tag = .number
+            tail.bits = number.bitPattern
+            push(series, time, .number, number.bitPattern, after: last)
+        case .unknown: push(series, time, .unknown, 0, after: last)
+        case .text(let text):
+            tail.tag = .text
+            lastTexts[series] = text
+            push(series, time, .text, intern(text), after: last)
+        }
+        tails[Int(series)] = tail
+        added = 0
     }
 
     /// Keeps the ordinal of a sample that is gone.
@@ -63,7 +164,7 @@ struct Head {
         records.append(Record(time: 0, bits: 0, back: 0, series: .max, tag: .lost))
     }
 
-    mutating func intern(_ text: String) -> UInt64 {
+    private mutating func intern(_ text: String) -> UInt64 {
         if let index = textIndex[text] { return UInt64(index) }
         textIndex[text] = texts.count
         texts.append(text)
@@ -86,7 +187,7 @@ struct Head {
         }
     }
 
-    /// What the records below `ordinal` weigh of all.
+    /// What the records from `ordinal` on weigh.
     func weight(from ordinal: UInt64) -> Int {
         var sum = 0
         for record in records[min(max(0, index(ordinal)), records.count)...] {
@@ -105,8 +206,8 @@ struct Head {
 
     /// Calls `body` with the series' records from the newest back.
     func backwards(_ series: UInt16, _ body: (Record) -> Void) {
-        guard Int(series) < lastEnds.count else { return }
-        var after = lastEnds[Int(series)]
+        guard isKnown(UInt32(series)) else { return }
+        var after = tails[Int(series)].end
         while after > first {
             let record = records[index(after &- 1)]
             body(record)

@@ -24,55 +24,72 @@ struct JournalPage {
     /// The same samples, on another page.
     mutating func move(to sequence: UInt64) { header.sequence = sequence }
 
-    /// False where the page has no room left.
-    @inline(__always)
-    mutating func append(_ record: Record, texts: [String]) -> Bool {
-        guard at &+ 32 <= Layout.pageSize else { return false }
-        if header.end == header.first {
-            time = record.time
+    /// Takes as many samples of the head from `ordinal` on as fit.
+    mutating func append(_ head: Head, from ordinal: UInt64) {
+        if header.end == header.first, ordinal < head.end {
+            time = head.records[head.index(ordinal)].time
             bytes.put(UInt64(bitPattern: time), at: PageHeader.size)
         }
-        let start = at
-        bytes.putVarint(zigzag(Int64(record.series) &- Int64(series)), at: &at)
-        bytes.putVarint(zigzag(record.time &- time), at: &at)
-        guard putValue(record, texts: texts) else {
-            at = start
-            return false
+        // A span of one's own storage would lock all else that this struct holds.
+        var own: [UInt8] = []
+        swap(&own, &bytes)
+        fill(&own, head, from: head.index(ordinal))
+        swap(&own, &bytes)
+    }
+
+    private mutating func fill(_ own: inout [UInt8], _ head: Head, from first: Int) {
+        let records = head.records.span
+        var page = own.mutableSpan
+        var index = first
+        // Without its text a sample takes 22 bytes at most.
+        while index < records.count, at &+ 22 <= page.count {
+            let record = records[index]
+            if record.tag == .text, at &+ 22 &+ head.texts[Int(record.bits)].utf8.count > page.count { return }
+            JournalPage.put(zigzag(Int64(record.series) &- Int64(series)), &page, &at)
+            JournalPage.put(zigzag(record.time &- time), &page, &at)
+            JournalPage.put(record, head, &page, &at)
+            series = record.series
+            time = record.time
+            header.end &+= 1
+            if time < header.firstTime { header.firstTime = time }
+            if time > header.lastTime { header.lastTime = time }
+            index &+= 1
         }
-        series = record.series
-        time = record.time
-        header.end &+= 1
-        if time < header.firstTime { header.firstTime = time }
-        if time > header.lastTime { header.lastTime = time }
-        return true
     }
 
     @inline(__always)
-    private mutating func putValue(_ record: Record, texts: [String]) -> Bool {
+    private static func put(_ value: UInt64, _ page: inout MutableSpan<UInt8>, _ at: inout Int) {
+        var rest = value
+        while rest >= 0x80 {
+            page[at] = UInt8(truncatingIfNeeded: rest) | 0x80
+            at &+= 1
+            rest &>>= 7
+        }
+        page[at] = UInt8(truncatingIfNeeded: rest)
+        at &+= 1
+    }
+
+    @inline(__always)
+    private static func put(_ record: Record, _ head: Head, _ page: inout MutableSpan<UInt8>, _ at: inout Int) {
         switch record.tag {
         case .number:
             let number = Double(bitPattern: record.bits)
             for places in 0...3 {
-                if let whole = Decimal.whole(number, places: places) {
-                    bytes.putVarint(zigzag(whole) << 3 | UInt64(3 &+ places), at: &at)
-                    return true
-                }
+                guard let whole = Decimal.whole(number, places: places) else { continue }
+                return put(zigzag(whole) << 3 | UInt64(3 &+ places), &page, &at)
             }
-            bytes.putVarint(1, at: &at)
-            bytes.put(record.bits, at: at)
+            put(1, &page, &at)
+            for index in 0..<8 { page[at &+ index] = UInt8(truncatingIfNeeded: record.bits >> UInt64(8 &* index)) }
             at &+= 8
-        case .unknown, .lost:
-            bytes.putVarint(0, at: &at)
+        case .unknown, .lost: put(0, &page, &at)
         case .text:
-            let text = texts[Int(record.bits)].utf8
-            guard at + 2 + text.count <= Layout.pageSize else { return false }
-            bytes.putVarint(UInt64(text.count) << 3 | 2, at: &at)
+            let text = head.texts[Int(record.bits)].utf8
+            put(UInt64(text.count) << 3 | 2, &page, &at)
             for byte in text {
-                bytes[at] = byte
-                at += 1
+                page[at] = byte
+                at &+= 1
             }
         }
-        return true
     }
 
     /// Makes the page ready to be written.

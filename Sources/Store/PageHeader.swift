@@ -1,6 +1,6 @@
 // Every page begins the same way. Integers are little-endian; checksums are CRC-32C.
 //
-//     0  "FGSP"        4  format  5 kind  6 used u16      8 header CRC u32 (of 12..<128)   12 body CRC u32 (of 128..<4096)
+//     0  "FGSP"        4  format  5 kind  6 used u16      8 header CRC u32     12 body CRC u32 (of 128..<4096)
 //     16 identity of the store, 16 bytes
 //     32 sequence u64: of the ring, or the generation of a catalog page
 //     40 own page number u32   44 pages u32   48 journal pages u32   52 catalog pages u32   56 series limit u32
@@ -9,6 +9,8 @@
 //     96 first time i64       104 last time i64
 //     112 first series u16    114 last series u16    116 index in run u16    118 pages in run u16
 //     120 samples in this page u32                   124 samples in the run u32
+//
+// The header CRC is that of bytes 0..<8 and 12..<128, as if they stood together.
 //
 // The own page number gives a misdirected write away, the sequence one that never happened. An **ordinal** counts the
 // samples of the store in order of arrival: a missing number is a lost sample, and the same number is the same sample
@@ -73,7 +75,11 @@ struct PageHeader {
     /// Whether the header's own checksum fits.
     static func isSound(_ bytes: [UInt8]) -> Bool {
         bytes.count >= size && bytes.integer(UInt32.self, at: 0) == magic
-            && bytes.integer(UInt32.self, at: 8) == Checksum.crc32c(bytes, 12..<size)
+            && bytes.integer(UInt32.self, at: 8) == checksum(bytes)
+    }
+
+    private static func checksum(_ bytes: [UInt8]) -> UInt32 {
+        Checksum.crc32c(bytes, 12..<size, after: Checksum.crc32c(bytes, 0..<8))
     }
 
     /// Whether the body's checksum fits; the header must be sound.
@@ -120,6 +126,6 @@ struct PageHeader {
         bytes.put(UInt32(truncatingIfNeeded: samples), at: 120)
         bytes.put(UInt32(truncatingIfNeeded: runSamples), at: 124)
         bytes.put(Checksum.crc32c(bytes, PageHeader.size..<Layout.pageSize), at: 12)
-        bytes.put(Checksum.crc32c(bytes, 12..<PageHeader.size), at: 8)
+        bytes.put(PageHeader.checksum(bytes), at: 8)
     }
 }

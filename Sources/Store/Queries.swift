@@ -101,13 +101,8 @@ extension RingStore {
                     last[series] = total - 1
                 }
             }
-            for (series, index) in last where Int(series) < tails.count && tails[Int(series)].tag == .lost {
-                tails[Int(series)].time = columns.times[index]
-                tails[Int(series)].tag = columns.tags[index]
-                tails[Int(series)].bits = columns.tags[index] == .text ? 0 : columns.bits[index]
-                if columns.tags[index] == .text { lastTexts[series] = columns.texts[Int(columns.bits[index])] }
-            }
-            if pages >= 256 || !tails.contains(where: { $0.isKnown && $0.tag == .lost }) { return }
+            for (series, index) in last { head.recall(series, time: columns.times[index], columns.value(index)) }
+            if pages >= 256 || !head.hasSeriesWithoutLast { return }
         }
     }
 
@@ -115,7 +110,7 @@ extension RingStore {
 
     /// Calls `visit` with stretches of samples in order of time until it says false.
     private func sweep(_ id: SeriesID, _ from: Instant, _ to: Instant, _ visit: (Columns, Range<Int>) -> Bool) {
-        guard from < to, Int(id.raw) < tails.count, tails[Int(id.raw)].isKnown else { return }
+        guard from < to, head.isKnown(id.raw) else { return }
         var pieces = [(from: from.milliseconds, to: to.milliseconds)]
         while let piece = pieces.popLast() {
             switch sweep(UInt16(id.raw), piece.from, piece.to, visit) {
@@ -204,6 +199,15 @@ extension RingStore {
         return found
     }
 
+    /// A page of the archive whose checksums are right, read or from the cache.
+    private func sound(_ sequence: UInt64) -> (bytes: [UInt8], used: Int)? {
+        if let known = cache.page(sequence) { return known }
+        var bytes = cache.storage(for: sequence)
+        guard let header = load(sequence, into: &bytes) else { return nil }
+        cache.keep(bytes, header.used, sequence)
+        return (bytes, header.used)
+    }
+
     /// Reads a page of the archive and gives its header; nil, and counted, where it is damaged.
     private func load(_ sequence: UInt64, into page: inout [UInt8]) -> PageHeader? {
         let number = layout.archivePage(sequence)
@@ -222,12 +226,9 @@ extension RingStore {
     private func readChunks(
         _ sequence: UInt64, of series: UInt16?, into columns: inout Columns, _ found: (UInt16, Int) -> Void
     ) {
-        var page: [UInt8] = []
-        swap(&page, &self.page)
-        defer { swap(&page, &self.page) }
-        guard let header = load(sequence, into: &page) else { return }
+        guard let (page, used) = sound(sequence) else { return }
         let bytes = page.span
-        var reader = ChunkReader(bytes, used: header.used)
+        var reader = ChunkReader(bytes, used: used)
         while let chunk = reader.next(bytes) {
             if let series {
                 if chunk.series < series { continue }

@@ -228,9 +228,11 @@ struct Recovered {
                 leaveOut(run)
                 continue
             }
-            if run.end > durable || oldestJournal <= run.first { checkBodies(of: run, region) }
+            var isNamed = true
+            if run.end > durable || oldestJournal <= run.first { isNamed = checkBodies(of: run, region) }
             let (found, missing, overwritten) = takeStock(of: &run, torn: torn)
-            if missing > 0, above == nil, isJournaled(run.first, min(run.end, durable)) {
+            // A name that is missing was lost with the sync that would have covered the run, too.
+            if missing > 0 || !isNamed, above == nil, isJournaled(run.first, min(run.end, durable)) {
                 report.unfinishedPages += run.pages - missing - overwritten
                 leaveOut(run)
                 continue
@@ -268,12 +270,19 @@ struct Recovered {
         }
     }
 
-    private mutating func checkBodies(of run: Run, _ region: any Region) {
+    /// Forgets pages with a wrong body, and says whether all series in the others have a name.
+    private mutating func checkBodies(of run: Run, _ region: any Region) -> Bool {
+        var isNamed = true
         for sequence in run.sequence..<run.endSequence where runOf[archive.place(sequence)] == run.sequence {
             guard archive.entry(sequence) != nil else { continue }
-            if let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes) { continue }
-            _ = archive.clear(sequence)
+            guard let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes) else {
+                _ = archive.clear(sequence)
+                continue
+            }
+            var chunks = ChunkReader(bytes.span, used: Int(bytes.integer(UInt16.self, at: 6)))
+            while let chunk = chunks.next(bytes.span) { isNamed = isNamed && catalog.info(chunk.series) != nil }
         }
+        return isNamed
     }
 
     /// Samples that are there, pages that should be, pages that newer ones have replaced.
@@ -327,6 +336,7 @@ struct Recovered {
             if let start, start > 0 { lose(Int(clamping: start), nil, journalHeaders.first?.firstTime) }
         }
         head = Head(first: start ?? 0)
+        for info in catalog.infos { if let info { head.know(UInt16(truncatingIfNeeded: info.id.raw)) } }
         var time = archive.runs.last?.lastTime
         for header in journalHeaders {
             let end = min(header.end, clip(header.epoch))
@@ -364,11 +374,7 @@ struct Recovered {
                 if ordinal < durable { head.appendLost() } else { goesOn = false }
                 return
             }
-            switch value {
-            case .number(let number): head.append(series, time: time, tag: .number, bits: number.bitPattern)
-            case .unknown: head.append(series, time: time, tag: .unknown, bits: 0)
-            case .text(let text): head.append(series, time: time, tag: .text, bits: head.intern(text))
-            }
+            head.restore(series, time: time, value)
         }
         self.head = head
         if highest >= catalog.infos.count {

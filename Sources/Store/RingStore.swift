@@ -15,10 +15,11 @@ package import Model
 /// 3. What was never durable survives as a prefix in order of arrival, or not at all; epochs void the rest.
 /// 4. Opening writes nothing. A crash during recovery changes nothing.
 ///
-/// Memory: 32 bytes a page of the archive, 24 bytes (texts up to about 200) a sample of at most two runs of 131,072
-/// samples or a quarter of the ring, one run's compressed pages while they are written, and about 300 bytes a series.
-/// With 512 MiB and 2000 series that is at most 4 + 6 + 3 + 1 MiB. Queries add at most some 50 MiB for a long scan over
-/// samples that are badly out of order, and one page otherwise.
+/// Memory: 32 bytes a page of the archive (40 while opening), 24 bytes a sample (texts up to about 200) of at most two
+/// runs of 131,072 samples or a quarter of the ring, one run's compressed pages while they are written, 1 MiB of pages
+/// that were read last, and about 300 bytes a series. With 512 MiB and 2000 series that is at most 4 + 6 + 3 + 1 + 1 MiB.
+/// A query adds what the widest run holds of one series; a scan over samples that are badly out of order up to 50 MiB;
+/// a replay one run.
 ///
 /// Not safe to be used from two threads: it belongs to the loop.
 package final class RingStore {
@@ -47,22 +48,14 @@ package final class RingStore {
     var settledToken: UInt64 = 0
     var counters = StoreStatistics()
     var unreadable: [UInt64: Int] = [:]
-    var tails: [Tail] = []
-    var lastTexts: [UInt16: String] = [:]
+    var cache = PageCache()
+    /// Where `verify` reads to: it shall see the disk and not the cache.
     var page = [UInt8](repeating: 0, count: Layout.pageSize)
     var columns = Columns()
 
     /// Samples before may be written over without further ado: they are rolled up. Pages with newer ones are counted as
     /// `overwrittenUnrolled` when the ring writes over them.
     package var mayOverwriteBefore: Instant = .distantFuture
-
-    /// A series' last sample, to recognise it when it comes again.
-    struct Tail {
-        var time: Int64 = 0
-        var bits: UInt64 = 0
-        var tag: ValueTag = .lost
-        var isKnown = false
-    }
 
     struct PendingRun {
         let run: Run
@@ -123,13 +116,7 @@ package final class RingStore {
         superblocksToMend = found.badSuperblocks
         isSettled = found.isNew
         counters.lost = found.report.lost
-        for info in catalog.infos { tails.append(Tail(isKnown: info != nil)) }
-        for record in head.records where record.tag != .lost {
-            tails[Int(record.series)].time = record.time
-            tails[Int(record.series)].bits = record.tag == .text ? 0 : record.bits
-            tails[Int(record.series)].tag = record.tag
-            if record.tag == .text { lastTexts[record.series] = head.texts[Int(record.bits)] }
-        }
+        head.limit = 2 * layout.sealWeight
     }
 
     func superblock(_ page: Int) -> [UInt8] {
@@ -153,8 +140,7 @@ package final class RingStore {
                     + "have \(Catalog.longestDevice) bytes and a channel's \(Catalog.longestChannel); shorten it")
         }
         guard let number = catalog.add(key, unit: unit, kind: kind) else { return nil }
-        while tails.count <= Int(number) { tails.append(Tail()) }
-        tails[Int(number)].isKnown = true
+        head.know(number)
         return SeriesID(raw: UInt32(number))
     }
 
@@ -169,44 +155,11 @@ package final class RingStore {
     /// Takes a sample into memory. The same time and value as the series' last one is dropped and counted, a number
     /// that `series` did not give is ignored.
     package func append(_ id: SeriesID, _ time: Instant, _ value: StoredValue) {
-        let index = Int(id.raw)
-        guard index < tails.count, tails[index].isKnown else { return }
-        if head.weight >= 2 * layout.sealWeight, !makeRoomInMemory() {
+        guard head.append(id.raw, time: time.milliseconds, value) == .full else { return }
+        guard makeRoomInMemory(), head.append(id.raw, time: time.milliseconds, value) != .full else {
             counters.refused += 1
             return
         }
-        let series = UInt16(truncatingIfNeeded: index)
-        switch value {
-        case .number(let number): add(series, time.milliseconds, .number, number.bitPattern)
-        case .unknown: add(series, time.milliseconds, .unknown, 0)
-        case .text(let text): add(series, time.milliseconds, text: text)
-        }
-    }
-
-    @inline(__always)
-    private func add(_ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64) {
-        let tail = tails[Int(series)]
-        if tail.time == time, tail.bits == bits, tail.tag == tag {
-            counters.duplicates &+= 1
-            return
-        }
-        tails[Int(series)] = Tail(time: time, bits: bits, tag: tag, isKnown: true)
-        head.append(series, time: time, tag: tag, bits: bits)
-        counters.appended &+= 1
-    }
-
-    private func add(_ series: UInt16, _ time: Int64, text whole: String) {
-        let text = whole.utf8.count <= StoredValue.longestText ? whole : StoredValue.shortened(whole)
-        if text.utf8.count < whole.utf8.count { counters.shortened += 1 }
-        let tail = tails[Int(series)]
-        if tail.time == time, tail.tag == .text, lastTexts[series].map({ $0.utf8.elementsEqual(text.utf8) }) ?? false {
-            counters.duplicates += 1
-            return
-        }
-        tails[Int(series)] = Tail(time: time, bits: 0, tag: .text, isKnown: true)
-        lastTexts[series] = text
-        head.append(series, time: time, tag: .text, bits: head.intern(text))
-        counters.appended += 1
     }
 
     /// The head holds all that it may, because nobody committed or synced: do it here, or say no.
@@ -218,7 +171,7 @@ package final class RingStore {
         } catch {
             return false
         }
-        return head.weight < 2 * layout.sealWeight
+        return head.weight < head.limit
     }
 
     // MARK: - Numbers
@@ -246,6 +199,9 @@ package final class RingStore {
         numbers.pages = layout.archivePages
         numbers.usedPages = archive.usedPages
         numbers.bytes = layout.pages * Layout.pageSize
+        numbers.appended = head.added
+        numbers.duplicates = head.duplicates
+        numbers.shortened = head.shortened
         numbers.samples = archive.samples + head.records.count { $0.tag != .lost }
         numbers.series = catalog.count
         numbers.seriesLimit = layout.seriesLimit

@@ -169,10 +169,10 @@ extension RingStore {
         while cursor < head.end {
             let sequence = try journal.open == nil ? nextJournalPage() : 0
             var page = journal.open ?? JournalPage(first: cursor, sequence: sequence)
-            var ordinal = cursor
-            while ordinal < head.end, page.append(head.records[head.index(ordinal)], texts: head.texts) {
-                ordinal += 1
-            }
+            // One owner, or every commit copies the page.
+            journal.open = nil
+            page.append(head, from: cursor)
+            let ordinal = page.header.end
             if ordinal > cursor { try write(&page) }
             cursor = ordinal
             journal.open = ordinal < head.end ? nil : page

@@ -325,5 +325,6 @@ func fixChecksums(_ bytes: inout [UInt8], _ page: Int) {
         }
     }
     put(Checksum.crc32c(bytes, page * 4096 + 128..<page * 4096 + 4096), 12)
-    put(Checksum.crc32c(bytes, page * 4096 + 12..<page * 4096 + 128), 8)
+    let start = Checksum.crc32c(bytes, page * 4096..<page * 4096 + 8)
+    put(Checksum.crc32c(bytes, page * 4096 + 12..<page * 4096 + 128, after: start), 8)
 }

@@ -57,7 +57,7 @@ struct RotTests {
         #expect(Workload.missing(again, work.entries, first: work.entries.count, context) <= missing, "\(context)")
     }
 
-    @Test("A flipped bit anywhere", arguments: [UInt64(51)])
+    @Test("A flipped bit anywhere", arguments: seeds(51, 1))
     func flips(seed: UInt64) throws {
         print("flips seed \(seed)")
         let work = try aged(seed: seed)
@@ -78,7 +78,7 @@ struct RotTests {
         }
     }
 
-    @Test("Whole pages gone: zeros, garbage, another page's content", arguments: [UInt64(61), 62])
+    @Test("Whole pages gone: zeros, garbage, another page's content", arguments: seeds(4000, 2))
     func pages(seed: UInt64) throws {
         print("pages seed \(seed)")
         let work = try aged(seed: seed)
@@ -177,7 +177,7 @@ struct RotTests {
         #expect(store.statistics.lost == work.entries.count - report.samples)
     }
 
-    @Test("Garbage with right checksums is survived", arguments: [UInt64(81), 82, 83])
+    @Test("Garbage with right checksums is survived", arguments: seeds(5000, 2))
     func fuzz(seed: UInt64) throws {
         print("fuzz seed \(seed)")
         let work = try aged(seed: seed)

@@ -1,5 +1,12 @@
+import Glibc
 import Model
 import Store
+
+/// The seeds of a property test: a few in every build, so many times more as FABGATE_LONG_TESTS says.
+func seeds(_ first: UInt64, _ count: Int) -> [UInt64] {
+    let times = getenv("FABGATE_LONG_TESTS").flatMap { Int(String(cString: $0)) } ?? 1
+    return (0..<count * max(1, times)).map { first + UInt64($0) }
+}
 
 /// A seeded generator (SplitMix64), so that every failure comes back from its seed.
 struct Seeded: RandomNumberGenerator {
@@ -70,6 +77,8 @@ final class SimulatedDisk: Region, @unchecked Sendable {
     /// The calls (writes and syncs, from 1) that fail, and how.
     var failing: Range<Int> = 0..<0
     var failure = Failure.ioError
+    /// Every sync fails.
+    var refusesSync = false
     /// Reads (from 1) that fail.
     var failingReads: Range<Int> = 0..<0
     var size: Int { bytes.count }
@@ -106,7 +115,7 @@ final class SimulatedDisk: Region, @unchecked Sendable {
 
     func sync() throws(RegionError) {
         calls += 1
-        if failing.contains(calls) { throw RegionError("fdatasync: Input/output error", code: 5) }
+        if refusesSync || failing.contains(calls) { throw RegionError("fdatasync: Input/output error", code: 5) }
         if isRecording { log.append(.sync) }
     }
 
