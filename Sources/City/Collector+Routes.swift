@@ -100,7 +100,7 @@ extension Collector {
         }
         for name in ["from", "to"] {
             guard let text = request[name] else { continue }
-            guard let time = QueryTime.parse(text, now: now) else {
+            guard let time = TimeText.instant(text, now: now, in: .utc) else {
                 throw Refusal(400, "\(name) must be a time such as 2026-11-23T00:00:00Z, 2026-11-23, today or -7d")
             }
             if name == "from" { query.from = time } else { query.to = time }

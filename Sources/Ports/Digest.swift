@@ -1,4 +1,5 @@
 internal import CCrypto
+internal import Model
 
 /// Hashes, tokens and the comparison of secrets, by OpenSSL's libcrypto.
 package enum Digest {
@@ -15,14 +16,7 @@ package enum Digest {
 
     /// Lower-case hexadecimal text, two characters a byte.
     package static func hex(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(bytes.count * 2)
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
+        Hex.text(bytes)
     }
 
     /// A fresh secret: 192 random bits as 32 characters of base64url (RFC 4648 §5), safe in a header and in a URL.

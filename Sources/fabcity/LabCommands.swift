@@ -65,7 +65,7 @@ enum ExportCommand {
         let now = SystemClock().now().wall
         func time(_ name: String, _ otherwise: Instant) throws(ToolFailure) -> Instant {
             guard let text = arguments[name] else { return otherwise }
-            guard let time = QueryTime.parse(text, now: now) else {
+            guard let time = TimeText.instant(text, now: now, in: .utc) else {
                 throw ToolFailure(
                     .usage, "--\(name) takes a time such as 2026-11-23T00:00:00Z, 2026-11-23, today or -7d")
             }

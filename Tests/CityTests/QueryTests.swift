@@ -243,11 +243,11 @@ private let later = firstDay + .hours(97)
         ("2026-11-24", 118_800), ("2026-11-24T00:00:00+09:00", 86_400),
     ]
     @Test(arguments: times) func timesAsPeopleWriteThem(text: String, seconds: Int64) {
-        #expect(QueryTime.parse(text, now: later) == firstDay + .seconds(seconds))
+        #expect(TimeText.instant(text, now: later, in: .utc) == firstDay + .seconds(seconds))
     }
 
     @Test(arguments: [
         "", "-", "-h", "-1", "-1y", "--1h", "-99999999999999999999d", "-9223372036854775807d", "tomorrow",
     ])
-    func timesThatAreNone(text: String) { #expect(QueryTime.parse(text, now: later) == nil) }
+    func timesThatAreNone(text: String) { #expect(TimeText.instant(text, now: later, in: .utc) == nil) }
 }

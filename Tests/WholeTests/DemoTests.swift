@@ -12,6 +12,9 @@ private struct Report: Decodable {
         let true_states_s: [String: Double]
         let shots: Double?
         let true_shots: Double
+
+        /// All states together, in whole milliseconds.
+        var sum: Int { states_s.values.reduce(0) { $0 + Int(($1 * 1000).rounded()) } }
     }
     let received: Int
     let whole: Int
@@ -40,7 +43,7 @@ private struct Report: Decodable {
         let truth = report.machines.reduce(0) { $0 + $1.true_energy_wh }
         #expect(abs(energy - truth) <= truth * 0.005 + 2, "\(energy) Wh of \(truth)")
         for row in report.machines {
-            #expect(row.states_s.values.reduce(0, +) == 3600, "\(row.machine) \(row.start)")
+            #expect(row.sum == 3_600_000, "\(row.machine) \(row.start)")
             for (state, seconds) in row.true_states_s {
                 let held = row.states_s[state] ?? 0
                 // Four minutes of the lab pass in a second here: a state is told as late as its device is asked.
@@ -82,7 +85,7 @@ private struct Report: Decodable {
         }
         #expect(report.machines.count == starts.count * 4)
         for row in report.machines {
-            #expect(row.states_s.values.reduce(0, +) == 3600, "\(row.machine) \(row.start)")
+            #expect(row.sum == 3_600_000, "\(row.machine) \(row.start)")
             // Nothing is counted twice: never more than the lab did, but for what a late word moves over the hour.
             let held = row.energy_wh ?? 0
             #expect(

@@ -1,5 +1,3 @@
-package import Model
-
 /// Times and lengths as people write them in commands and queries.
 package enum TimeText {
     /// RFC 3339, `now`, `today` (the last midnight on the lab's clock), or `-2h`, `-7d`, `-90s`, `-15min` before now.
