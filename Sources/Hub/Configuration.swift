@@ -76,6 +76,11 @@ package struct Configuration: Sendable {
     package struct HTTP: Sendable {
         package var address = "127.0.0.1"
         package var port = 8080
+        /// Further names under which browsers may ask, such as that of a proxy in front.
+        package var hosts: [String] = []
+
+        /// Only this machine itself can reach it.
+        package var isLocal: Bool { address.hasPrefix("127.") || address == "::1" || address == "localhost" }
     }
 
     package struct City: Sendable {

@@ -140,14 +140,27 @@ package struct ConfigurationReader {
     }
 
     private mutating func readHTTP(_ fields: inout Fields) {
+        for item in fields.list("hosts", &problems) ?? [] {
+            if case .scalar(let name, _) = item.content {
+                configuration.http.hosts.append(name)
+            } else {
+                problems.add(item.position, "'hosts' is a list of names such as fabgate.local, not \(item.kindInWords)")
+            }
+        }
+        let isOpen = fields.flag("insecure_lan", &problems) ?? false
         let place = fields.place("listen")
         guard let listen = fields.text("listen", &problems) else { return }
         guard let colon = listen.lastIndex(of: ":"), let port = Int(listen[listen.index(after: colon)...]),
-            (0...65_535).contains(port),
-            colon > listen.startIndex
+            (0...65_535).contains(port), colon > listen.startIndex
         else { return problems.add(place, "'listen' must be ADDRESS:PORT, for example \"127.0.0.1:8080\"") }
         configuration.http.address = String(listen[..<colon]).filter { $0 != "[" && $0 != "]" }
         configuration.http.port = port
+        if !configuration.http.isLocal, !isOpen {
+            problems.add(
+                place,
+                "\(listen) can be reached by everybody on the network, without a password; listen on 127.0.0.1 behind a proxy, or say `insecure_lan: true`"
+            )
+        }
     }
 
     private mutating func readSimulation(_ fields: inout Fields) {

@@ -1,5 +1,6 @@
 // Small things with files and folders that programs need when they start.
 
+import CLinux
 @preconcurrency import Glibc
 
 /// Files and folders by path.
@@ -102,5 +103,15 @@ package enum Files {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
         return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
+    }
+
+    /// Starts the program that runs from its beginning, in the same process. Descriptors of ours are closed with it.
+    package static func becomeOwnProgram(_ words: [String]) throws(PortError) -> Never {
+        var blocked = fabgate_no_signals()
+        pthread_sigmask(SIG_SETMASK, &blocked, nil)
+        var arguments = words.map { strdup($0) }
+        arguments.append(nil)
+        execv("/proc/self/exe", &arguments)
+        throw PortError(call: "start again", subject: words.first ?? "this program", code: errno)
     }
 }

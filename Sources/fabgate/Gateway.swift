@@ -10,6 +10,9 @@ import Web
 /// The running gateway: the hub, and the ports that feed it. Everything here happens on the loop's thread; what blocks
 /// (making bytes durable, the outbox's database) is done by one worker, in order.
 final class Gateway {
+    /// What `run` returns when a new configuration is to be taken up.
+    static let reload: Int32 = -1
+
     let configuration: Configuration
     let clock: SystemClock
     let loop: Loop
@@ -25,7 +28,8 @@ final class Gateway {
     private var tickTimer: TimerID?
     private let pages: Pages
 
-    init(_ configuration: Configuration, installation: Installation) throws {
+    /// `isValid` says whether the configuration as it is on disk now could be taken up; it says itself why not.
+    init(_ configuration: Configuration, installation: Installation, isValid: @escaping () -> Bool) throws {
         self.configuration = configuration
         clock = configuration.clock
         loop = try Loop()
@@ -35,6 +39,11 @@ final class Gateway {
                 Log.write(.notice, "stopping")
                 loop.stop(0)
             }
+        }
+        try loop.onSignal(SIGHUP) { [unowned loop] in
+            guard isValid() else { return Log.write(.error, "the configuration stays as it was") }
+            Log.write(.notice, "taking up the new configuration")
+            loop.stop(Self.reload)
         }
         disk = Worker(name: "disk")
         pages = Pages(folder: installation.pages)
@@ -74,8 +83,8 @@ final class Gateway {
 
     // MARK: start and stop
 
-    /// Opens every port and runs until told to stop.
-    func run() throws -> ExitStatus {
+    /// Opens every port and runs until told to stop; 0, or `reload`.
+    func run() throws -> Int32 {
         try serve()
         for index in configuration.brokers.indices { brokers.append(try connect(index)) }
         for index in configuration.lines.indices { lines.append(open(index)) }
@@ -85,7 +94,7 @@ final class Gateway {
         Service.notify("READY=1")
         let status = loop.run()
         shutDown()
-        return status == 0 ? .done : .software
+        return status
     }
 
     /// In the order in which data flows, so that what arrived last is kept, too.
@@ -232,8 +241,13 @@ final class Gateway {
         let remote = loop.remote
         let pages = pages
         let events = events
+        // A page elsewhere must not be able to make a browser ask us under its own name.
+        var limits = HTTPLimits()
+        if configuration.http.isLocal || !configuration.http.hosts.isEmpty {
+            limits.hosts = ["127.0.0.1", "localhost", "::1", configuration.http.address] + configuration.http.hosts
+        }
         let server = try HTTPServer(
-            address: configuration.http.address, port: UInt16(configuration.http.port), tls: nil, limits: HTTPLimits(),
+            address: configuration.http.address, port: UInt16(configuration.http.port), tls: nil, limits: limits,
             handler: { request, reply in
                 // Files and the event stream need nothing of the hub; everything else is answered on its thread.
                 if let file = pages.response(request) { return reply.send(file) }

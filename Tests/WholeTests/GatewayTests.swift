@@ -80,6 +80,39 @@ private func sensor(watts: Int, total: Double) -> String {
         #expect(program.log.contains("bad.yaml:2:21: machine a has no key 'klass'; did you mean 'class'?"))
     }
 
+    @Test func newConfigurationIsTakenUpAndABrokenOneIsNot() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder)
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        let file = "\(folder.path)/fabgate.yaml"
+        let good = try String(contentsOfFile: file, encoding: .utf8)
+        _ = try folder.write(
+            "fabgate.yaml", good.replacing("Laser 60W", with: "Laser 90W").replacing("http:", with: "htpt:"))
+        kill(gateway.program.id, SIGHUP)
+        try await eventually("the words about the broken file") {
+            gateway.program.log.contains("has no key 'htpt'; did you mean 'http'?") ? true : nil
+        }
+        #expect(gateway.get("/api/v1/machines")?.contains("Laser 60W") == true)
+        _ = try folder.write("fabgate.yaml", good.replacing("Laser 60W", with: "Laser 90W"))
+        kill(gateway.program.id, SIGHUP)
+        try await eventually("the new name") {
+            gateway.get("/api/v1/machines")?.contains("Laser 90W") == true ? true : nil
+        }
+        #expect(gateway.program.isRunning)
+    }
+
+    @Test func otherNamesForThisMachineAreRefused() async throws {
+        let folder = try PrivateFolder()
+        let gateway = try TestGateway(in: folder, brokerPort: try FreePort.loopback())
+        try await eventually("the gateway") { gateway.get("/healthz") }
+        let curl = try Program(
+            ["curl", "-s", "-H", "Host: evil.example", "http://127.0.0.1:\(gateway.port)/api/v1/machines"], in: folder,
+            name: "evil")
+        _ = try await curl.status()
+        #expect(curl.log.contains("421"))
+    }
+
     @Test func readingsSurviveAKilledGateway() async throws {
         let folder = try PrivateFolder()
         let broker = try TestBroker(in: folder)
