@@ -281,12 +281,14 @@ package struct ConfigurationReader {
         }
         let interval = every ?? made.profile?.every ?? made.info.every
         let limit = silence ?? made.profile?.silence ?? made.info.silence
+        // A driver that knows how much its device can carry says so by what it takes for plausible power.
+        let carried = made.driver.channels.first { $0.name == "power" }?.plausible.upperBound ?? .infinity
         configuration.devices.append(
             Configuration.Device(
                 id: id, driverName: driverName, model: model, link: link, driver: made.driver, info: made.info,
                 every: interval,
                 // One missed answer is no silence, however rarely the device is asked.
-                silence: max(limit, (interval ?? .zero) * 3), rating: rating ?? 25_000))
+                silence: max(limit, (interval ?? .zero) * 3), rating: rating ?? min(25_000, carried / 1.25)))
     }
 
     private mutating func readLink(_ fields: inout Fields) -> Configuration.Link? {

@@ -157,27 +157,30 @@ extension Hub {
                 if let id { places[id] = (index, channel) }
             }
         }
-        var samples: [(SeriesID, Sample)] = []
-        store.replay(from: start) { samples.append(($0, $1)) }
-        for (id, sample) in samples {
-            if id == beatSeries {
-                switch sample.value {
-                case .text(let reason): applyBlindness(reason, at: sample.time)
-                default: for index in machines.indices { machines[index].usage.advance(to: sample.time) }
-                }
-            } else if let place = places[id] {
-                if let channel = place.channel {
-                    let kind = devices[place.device].channels[channel].kind
-                    apply(sample.value.value(kind), channel: channel, device: place.device, at: sample.time)
-                } else if case .number(let value) = sample.value {
-                    applyOnline(value > 0, device: place.device, at: sample.time)
-                }
-            }
-        }
+        // One by one: days of samples must not stand in memory at once.
+        let store = store
+        store.replay(from: start) { id, sample in recall(id, sample, places) }
         let memoryBegins = store.oldest ?? now.wall
         windows.begin(memory: memoryBegins, isWhole: memoryBegins >= start)
         guard let newest = store.newest else { return }
         markBlind("gateway was off", at: min(newest, now.wall))
+    }
+
+    /// One stored sample, as if it came now.
+    private mutating func recall(_ id: SeriesID, _ sample: Sample, _ places: [SeriesID: (device: Int, channel: Int?)]) {
+        if id == beatSeries {
+            switch sample.value {
+            case .text(let reason): applyBlindness(reason, at: sample.time)
+            default: for index in machines.indices { machines[index].usage.advance(to: sample.time) }
+            }
+        } else if let place = places[id] {
+            if let channel = place.channel {
+                let kind = devices[place.device].channels[channel].kind
+                apply(sample.value.value(kind), channel: channel, device: place.device, at: sample.time)
+            } else if case .number(let value) = sample.value {
+                applyOnline(value > 0, device: place.device, at: sample.time)
+            }
+        }
     }
 
     /// Writes down that nothing is known from `time` on, and forgets what is shown as current.

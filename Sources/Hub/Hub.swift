@@ -187,6 +187,8 @@ package struct Hub {
         if devices[index].roles[reading.channel] == .online {
             if case .number(let value) = reading.value {
                 setOnline(index, value > 0, value > 0 ? "says so" : "last will", at: time)
+                // Its silence counts from here, also where the word itself is of unknown age.
+                if value > 0, devices[index].lastSeen == nil { devices[index].lastSeen = now }
             }
             return
         }

@@ -1,5 +1,6 @@
 @preconcurrency import Glibc
 import Ports
+import Store
 
 /// The program `fabgate`: finds the command, runs it, and turns a failure into words and an exit status.
 enum FabgateTool {
@@ -44,7 +45,15 @@ enum FabgateTool {
             return failure.status
         } catch {
             Console.complain("fabgate \(name): \(error)")
-            return .ioError
+            return status(of: error)
+        }
+    }
+
+    private static func status(of error: any Error) -> ExitStatus {
+        switch error {
+        case let error as RegionError where error.code == EWOULDBLOCK: .temporary
+        case is HTTPServerError: .unavailable
+        default: .ioError
         }
     }
 
