@@ -154,8 +154,8 @@ package struct Outbox: Equatable, Sendable {
     }
 
     /// The device states that it does not know this quantity now.
-    package mutating func reportUnknown(_ index: Int) {
-        readings.append(Reading(channel: index, value: .unknown))
+    package mutating func reportUnknown(_ index: Int, at time: Instant? = nil) {
+        readings.append(Reading(channel: index, value: .unknown, time: time))
         isAlive = true
     }
 
