@@ -2,5 +2,6 @@ package import Model
 
 /// Every driver of this family.
 package let plugDrivers: [any DeviceDriver.Type] = [
-    Tasmota.self
+    Tasmota.self,
+    MQTTJSON.self,
 ]
