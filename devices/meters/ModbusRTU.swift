@@ -19,6 +19,8 @@ package struct ModbusRTU: DeviceDriver {
     private let questions: [ModbusQuestion]
     private let frames: [[UInt8]]
 
+    /// What stood in the plan's `kept` registers; nil where it was not read.
+    private var kept: [UInt16?]
     /// The question whose answer is awaited.
     private var open: ModbusQuestion?
     /// The same as it went over the wire, to know its echo.
@@ -63,6 +65,7 @@ package struct ModbusRTU: DeviceDriver {
         self.channels = channels.map { $0.moved(toZone: zone) }
         let questions = plan.blocks.map { $0.question(to: UInt8(unit ?? 1)) }
         self.questions = questions
+        kept = [UInt16?](repeating: nil, count: plan.kept.count)
         frames = questions.map(\.frame)
     }
 
@@ -258,15 +261,29 @@ package struct ModbusRTU: DeviceDriver {
 
     // MARK: reading it
 
-    private func takeAnswer(_ at: Int, _ out: inout Outbox) {
+    private mutating func takeAnswer(_ at: Int, _ out: inout Outbox) {
         guard let question = open else { return }
         out.alive()
+        keep(question, at)
         if buffer[at + 1] & 0x80 != 0 {
             let reason = ModbusException.name(buffer[at + 2])
             return out.note(.refused, "unit \(buffer[at]) refuses to give \(question.inWords): \(reason)")
         }
         for index in plan.values.indices where plan.values[index].isCovered(by: question) {
             report(plan.values[index], question, data: at + 3, &out)
+        }
+    }
+
+    /// Remembers what later answers need; a refusal takes it away.
+    private mutating func keep(_ question: ModbusQuestion, _ at: Int) {
+        for index in plan.kept.indices {
+            let register = plan.kept[index]
+            let address = Int(register.address)
+            guard register.function == question.function, question.covers(address, before: address + 1) else {
+                continue
+            }
+            let i = at + 3 + 2 * (address - Int(question.address))
+            kept[index] = buffer[at + 1] & 0x80 == 0 ? UInt16(buffer[i]) << 8 | UInt16(buffer[i + 1]) : nil
         }
     }
 
@@ -283,12 +300,25 @@ package struct ModbusRTU: DeviceDriver {
         if value.bits != 0 {
             return out.report(value.channel, of: channels, register(value.first) & value.bits == 0 ? 0 : 1)
         }
+        if let at = value.flawsAt, let flaw = plan.flaws[value.flaws].first(where: { register(at) & $0.mask != 0 }) {
+            out.note(.sensorFault, "\(channels[value.channel].name): \(flaw.words)")
+            return out.reportUnknown(value.channel)
+        }
         let raw = value.raw { register(value.first + $0) }
         if case .whole(let whole) = raw, let mark = plan.marks[value.marks].first(where: { $0.raw == whole }) {
             if let words = mark.words { out.note(.sensorFault, "\(channels[value.channel].name): \(words)") }
             return out.reportUnknown(value.channel)
         }
-        let decimals = value.decimalsAt.map { Int(register($0)) } ?? 0
+        let decimals: Int
+        switch value.decimals {
+        case nil: decimals = 0
+        case .at(let at): decimals = Int(register(at))
+        case .kept(let index):
+            guard let told = kept[index] else {
+                return out.note(.badValue, "\(channels[value.channel].name): its decimals could not be read before it")
+            }
+            decimals = Int(told)
+        }
         guard decimals <= 9 else {
             return out.note(.badValue, "\(channels[value.channel].name) would have \(decimals) decimals")
         }

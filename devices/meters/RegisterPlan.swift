@@ -19,10 +19,20 @@ struct RegisterPlan: Sendable {
         let words: String?
     }
 
+    /// A bit of a status register that says that a value is no measurement.
+    struct Flaw: Hashable, Sendable {
+        let mask: UInt16
+        let words: String
+    }
+
     private(set) var blocks: [Block] = []
     private(set) var values: [RegisterValue] = []
     /// Those of all values, one after the other; `RegisterValue.marks` says which.
     private(set) var marks: [Mark] = []
+    /// Those of all values, one after the other; `RegisterValue.flaws` says which.
+    private(set) var flaws: [Flaw] = []
+    /// Registers with decimals of values of later blocks; `RegisterValue.Decimals.kept` says which.
+    private(set) var kept: [Block] = []
     let replyWithin: Duration
 
     /// Reads `settings`. Adds what is wrong to `problems`.
@@ -68,11 +78,12 @@ struct RegisterPlan: Sendable {
             )
         }
         let block = Block(function: UInt8(function), address: UInt16(address), count: UInt16(count))
-        // An answer names no address. If no two questions expect the same length, a late answer cannot pass for another.
-        if blocks.contains(where: { $0.question(to: 1).dataBytes == block.question(to: 1).dataBytes }) {
+        // An answer names no address, but a device answers in order. If no answer is as long as the first, a late one
+        // cannot pass for the first, and it comes before the first: it never meets an open question that it fits.
+        if let first = blocks.first, first.question(to: 1).dataBytes == block.question(to: 1).dataBytes {
             problems.add(
                 fields.position,
-                "two blocks expect answers of \(block.question(to: 1).dataBytes) bytes, so that a late one could be taken for the other; read one register more or less in one of them"
+                "this block expects an answer of \(block.question(to: 1).dataBytes) bytes like the first block, so that a late one could be taken for the other; begin with a block whose length is its own"
             )
         }
         blocks.append(block)
@@ -92,24 +103,27 @@ struct RegisterPlan: Sendable {
         let order = fields.choice("order", of: RegisterValue.Order.self, &problems) ?? .abcd
         let scale = fields.number("scale", &problems) ?? 1
         let bits = readBits(&fields, &problems)
-        let decimalsAt = fields.integer("decimals_at", in: 0...0xFFFF, &problems)
+        let decimals = readDecimals(&fields, of: block, &problems)
         let degrees = readDegrees(&fields, &problems)
         let firstMark = marks.count
         readMarks(&fields, &problems)
+        let firstFlaw = flaws.count
+        let flawsAt = readFlaws(&fields, &problems)
         guard let channel else { return }
         guard let first else { return problems.add(fields.position, "a value needs 'at', the address of its register") }
         let isBits = block.function <= 2 || bits != 0
         guard isBits || form != nil else {
             return problems.add(fields.position, "a value needs 'as', such as uint16 or float32, or 'bits'")
         }
-        if isBits, form != nil || decimalsAt != nil || degrees != nil || block.function <= 2 && bits != 0 {
+        if isBits, form != nil || decimals != nil || degrees != nil || block.function <= 2 && bits != 0 {
             problems.add(fields.position, "a value made of bits is 0 or 1; it has no 'as', 'decimals_at' or 'units_at'")
         }
         if scale == 0 { problems.add(fields.place("scale"), "'scale' cannot be 0") }
         let value = RegisterValue(
             channel: channel, function: block.function, first: first, form: form ?? .uint16, order: order, bits: bits,
-            scale: scale == 0 ? 1 : scale, decimalsAt: decimalsAt, degrees: degrees,
-            isWhole: channels[channel].unit == .milliwattHour, marks: firstMark..<marks.count)
+            scale: scale == 0 ? 1 : scale, decimals: decimals, degrees: degrees,
+            isWhole: channels[channel].unit == .milliwattHour, marks: firstMark..<marks.count, flawsAt: flawsAt,
+            flaws: firstFlaw..<flaws.count)
         if !value.isCovered(by: block.question(to: 1)) {
             problems.add(fields.position, "this value, or a register that it needs, lies outside its block")
         }
@@ -129,6 +143,42 @@ struct RegisterPlan: Sendable {
             mask |= 1 << UInt16(bit)
         }
         return mask
+    }
+
+    /// `decimals_at: 0x03E9`, in the value's own block or in one before it.
+    private mutating func readDecimals(
+        _ fields: inout Fields, of block: Block, _ problems: inout Problems
+    ) -> RegisterValue.Decimals? {
+        guard let at = fields.integer("decimals_at", in: 0...0xFFFF, &problems) else { return nil }
+        if block.question(to: 1).covers(at, before: at + 1) { return .at(at) }
+        guard
+            let other = blocks.dropLast().first(where: {
+                $0.function == block.function && $0.question(to: 1).covers(at, before: at + 1)
+            })
+        else { return .at(at) }
+        let register = Block(function: other.function, address: UInt16(at), count: 1)
+        if let index = kept.firstIndex(of: register) { return .kept(index) }
+        kept.append(register)
+        return .kept(kept.count - 1)
+    }
+
+    /// `faults_at: 0x2001` with `faults: { 6: "input error" }`.
+    private mutating func readFlaws(_ fields: inout Fields, _ problems: inout Problems) -> Int? {
+        let at = fields.integer("faults_at", in: 0...0xFFFF, &problems)
+        guard var map = fields.map("faults", &problems) else {
+            if at != nil { problems.add(fields.position, "'faults_at' needs 'faults', such as { 6: \"input error\" }") }
+            return nil
+        }
+        for key in map.keys {
+            guard let words = map.text(key, &problems) else { continue }
+            if let bit = Integers.parse(key), (0...15).contains(bit) {
+                flaws.append(Flaw(mask: 1 << UInt16(bit), words: words))
+            } else {
+                problems.add(map.place(key), "'faults' says what bits 0 to 15 of a register mean; '\(key)' is none")
+            }
+        }
+        if at == nil { problems.add(map.position, "'faults' needs 'faults_at', the register with these bits") }
+        return at
     }
 
     /// `units_at: 0x03EA` with `units: { 0: °C, 1: °F }`.

@@ -30,6 +30,14 @@ struct RegisterValue: Sendable {
         let fahrenheit: UInt16?
     }
 
+    /// Where the number of decimals stands: value = raw / 10ⁿ.
+    enum Decimals: Hashable, Sendable {
+        /// In this register of the same answer.
+        case at(Int)
+        /// In an answer before it; an index into the plan's `kept`.
+        case kept(Int)
+    }
+
     /// What stands in the registers, before any scale.
     enum Raw: Equatable {
         case whole(Int64)
@@ -45,19 +53,22 @@ struct RegisterValue: Sendable {
     /// 1 if any of these bits of the register is set; 0 where the value is no bit.
     let bits: UInt16
     let scale: Double
-    /// value = raw / 10ⁿ, n in this register.
-    let decimalsAt: Int?
+    let decimals: Decimals?
     let degrees: Degrees?
     /// Rounded to a whole number of the channel's unit.
     let isWhole: Bool
     let marks: Range<Int>
+    /// The register whose bits tell that this is no measurement.
+    let flawsAt: Int?
+    let flaws: Range<Int>
 
     /// Whether an answer to this question holds everything that the value needs.
     func isCovered(by question: ModbusQuestion) -> Bool {
         guard question.function == function,
             question.covers(first, before: first + (function <= 2 || bits != 0 ? 1 : form.registers))
         else { return false }
-        if let decimalsAt, !question.covers(decimalsAt, before: decimalsAt + 1) { return false }
+        if case .at(let at)? = decimals, !question.covers(at, before: at + 1) { return false }
+        if let flawsAt, !question.covers(flawsAt, before: flawsAt + 1) { return false }
         if let degrees, !question.covers(degrees.at, before: degrees.at + 1) { return false }
         return true
     }
