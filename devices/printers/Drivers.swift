@@ -2,5 +2,6 @@ package import Model
 
 /// Every driver of this family.
 package let printerDrivers: [any DeviceDriver.Type] = [
-    OctoPrint.self
+    OctoPrint.self,
+    Bambu.self,
 ]

@@ -257,8 +257,8 @@ package struct OctoPrint: DeviceDriver {
     private mutating func readTemperature(_ b: borrowing Span<UInt8>, _ part: Substring, _ out: inout Outbox) {
         guard let index = Ch.parts.firstIndex(of: String(part)) else { return }
         var json = JSONScanner()
-        var actual = OctoPrintNumber.absent
-        var target = OctoPrintNumber.absent
+        var actual = MessageNumber.absent
+        var target = MessageNumber.absent
         if json.beginObject(b) {
             while let key = json.nextKey(b) {
                 if JSONScanner.equals(key, "actual", b) {
@@ -272,17 +272,8 @@ package struct OctoPrint: DeviceDriver {
         }
         guard json.finish(b) else { return out.note(.badFrame, "temperature is no JSON object") }
         job.heard()
-        report(actual, on: Ch.temperature + index, &out)
-        report(target, on: Ch.target + index, &out)
-    }
-
-    private func report(_ number: OctoPrintNumber, on index: Int, _ out: inout Outbox) {
-        switch number {
-        case .absent: break
-        case .unknown: out.reportUnknown(index)
-        case .wrong: out.note(.badValue, "\(channels[index].name) is no number")
-        case .value(let value): out.report(index, of: channels, value)
-        }
+        out.report(actual, on: Ch.temperature + index, of: channels)
+        out.report(target, on: Ch.target + index, of: channels)
     }
 
     // MARK: channels

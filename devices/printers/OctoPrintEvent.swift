@@ -28,29 +28,9 @@ struct OctoPrintEvent {
     }
 
     private mutating func readTime(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
-        var number = OctoPrintNumber.absent
+        var number = MessageNumber.absent
         number.read(&json, b)
         if case .value(let seconds) = number { time = seconds }
         if case .wrong = number { hasBadTime = true }
-    }
-}
-
-/// A member that should be a number.
-enum OctoPrintNumber {
-    case absent
-    case value(Double)
-    /// null: OctoPrint does not know.
-    case unknown
-    case wrong
-
-    mutating func read(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
-        if let number = json.number(b) {
-            self = .value(number)
-        } else if json.null(b) {
-            self = .unknown
-        } else {
-            json.skip(b)
-            self = .wrong
-        }
     }
 }
