@@ -61,7 +61,9 @@ extension Hub {
                 devices[asked.device].silentTurns += 1
                 _ = prompt(asked.device, at: now) { $0.noReply(&$1) }
             }
-            guard lines[index].asked == nil, now.moment >= lines[index].quietUntil else { continue }
+            guard lines[index].turns == .own, lines[index].asked == nil, now.moment >= lines[index].quietUntil else {
+                continue
+            }
             let waiting = lines[index].devices.filter { devices[$0].nextTurn <= now.moment }
             guard let next = waiting.min(by: { devices[$0].nextTurn < devices[$1].nextTurn }),
                 let every = devices[next].configuration.every
@@ -80,7 +82,7 @@ extension Hub {
         for line in lines where line.isOpen {
             if let asked = line.asked {
                 earliest = min(earliest, asked.until)
-            } else {
+            } else if line.turns == .own {
                 for device in line.devices { earliest = min(earliest, max(devices[device].nextTurn, line.quietUntil)) }
             }
         }

@@ -89,6 +89,11 @@ package struct Hub {
     /// Some bytes from a serial line.
     package mutating func bytes(_ chunk: borrowing Span<UInt8>, line index: Int, at now: Now) {
         tally.chunks += 1
+        if lines[index].turns == .recorded {
+            for device in lines[index].devices { hear(chunk, device, at: now) }
+            return
+        }
+        askBeforeAnswer(line: index, at: now)
         let device: Int
         if lines[index].isBus {
             guard let asked = lines[index].asked else {
@@ -101,15 +106,22 @@ package struct Hub {
             guard let only = lines[index].devices.first else { return }
             device = only
         }
-        outbox.removeAll()
-        devices[device].driver.receive(chunk, from: .line, &outbox)
-        let isAnswered = outbox.isAnswered
-        absorb(device, at: now, isLive: true)
+        let isAnswered = hear(chunk, device, at: now)
         if isAnswered, lines[index].asked?.device == device, outbox.request == nil {
             lines[index].asked = nil
             lines[index].quietUntil = now.moment + linkTime(Self.gap)
             devices[device].silentTurns = 0
         }
+    }
+
+    /// Gives a device what was on its line; true if that was the end of an answer.
+    @discardableResult
+    private mutating func hear(_ chunk: borrowing Span<UInt8>, _ device: Int, at now: Now) -> Bool {
+        outbox.removeAll()
+        devices[device].driver.receive(chunk, from: .line, &outbox)
+        let isAnswered = outbox.isAnswered
+        absorb(device, at: now, isLive: true)
+        return isAnswered
     }
 
     /// A broker came or went.

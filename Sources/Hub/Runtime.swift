@@ -58,6 +58,17 @@ struct LineRuntime {
     var quietUntil = Moment(nanoseconds: .min)
     /// Bytes that came while nobody was asked.
     var unasked = 0
+    /// Who says when something is asked.
+    var turns = Turns.own
+
+    enum Turns {
+        /// The hub, by the devices' intervals.
+        case own
+        /// A recording that holds the questions.
+        case recorded
+        /// A recording without questions: the only device asks just before what the recording answers.
+        case beforeAnswers
+    }
 }
 
 struct BrokerRuntime {

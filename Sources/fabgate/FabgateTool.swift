@@ -12,6 +12,10 @@ enum FabgateTool {
     static let commands: [Command] = [
         RunCommand.command, DemoCommand.command, CheckCommand.command, DriversCommand.command, DecodeCommand.command,
         QueryCommand.command, RollupCommand.command, StoreCommand.command, OutboxCommand.command,
+        RecordCommand.command,
+        ListenCommand.command,
+        ReplayCommand.command,
+        TopCommand.command,
     ]
 
     static func main() -> Never {

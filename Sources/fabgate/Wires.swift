@@ -1,0 +1,128 @@
+@preconcurrency import Glibc
+import Hub
+import Model
+import Ports
+
+/// Every broker and serial line of a configuration, opened to listen beside the gateway or in its place: with a client id
+/// of its own and a clean session, so that nothing that waits for the gateway is taken away.
+final class Wires {
+    /// What happened on a wire; indices are those of the configuration.
+    enum Event {
+        case message(broker: Int, topic: String, payload: [UInt8], isRetained: Bool)
+        case bytes(line: Int, [UInt8])
+        case broker(Int, isUp: Bool, reason: String)
+        case line(Int, isOpen: Bool, reason: String)
+    }
+
+    private let configuration: Configuration
+    private var brokers: [MQTTClient] = []
+    private var lines: [SerialPort] = []
+    private var openedBrokers: Set<Int> = []
+    private var openedLines: Set<Int> = []
+
+    /// Starts to open everything. `filters` says what is subscribed to at each broker; `purpose` is part of the client id.
+    init(
+        _ configuration: Configuration, loop: Loop, purpose: String, filters: (Int) -> [String],
+        onEvent: @escaping (Event) -> Void
+    ) throws {
+        self.configuration = configuration
+        guard !configuration.brokers.isEmpty || !configuration.lines.isEmpty else {
+            throw ToolFailure(
+                .configuration, "the configuration names no broker (mqtt) and no line (serial) to listen on")
+        }
+        for (index, broker) in configuration.brokers.enumerated() {
+            let client = MQTTClient(
+                loop: loop, settings: try Self.settings(broker, purpose: purpose),
+                onMessage: { topic, payload, isRetained in
+                    let bytes = payload.indices.map { payload[$0] }
+                    onEvent(.message(broker: index, topic: topic, payload: bytes, isRetained: isRetained))
+                }, onDrained: {},
+                onConnection: { [unowned self] isUp, reason in
+                    if isUp { openedBrokers.insert(index) }
+                    onEvent(.broker(index, isUp: isUp, reason: reason))
+                })
+            client.subscriptions = filters(index)
+            brokers.append(client)
+        }
+        for (index, line) in configuration.lines.enumerated() {
+            let settings = SerialSettings(
+                name: line.name, path: line.path, baud: line.baud,
+                format: SerialFormat(rawValue: line.format) ?? .eightNone1)
+            lines.append(
+                SerialPort(
+                    loop: loop, settings: settings,
+                    onBytes: { chunk in onEvent(.bytes(line: index, chunk.indices.map { chunk[$0] })) },
+                    onChange: { [unowned self] isOpen, reason in
+                        if isOpen { openedLines.insert(index) }
+                        onEvent(.line(index, isOpen: isOpen, reason: reason))
+                    }))
+        }
+    }
+
+    private static func settings(_ broker: Configuration.Broker, purpose: String) throws -> MQTTSettings {
+        var password: String?
+        if let file = broker.passwordFile { password = try Files.secret(file) }
+        let tls =
+            broker.usesTLS
+            ? MQTTTLS(caFile: broker.tls?.ca, certFile: broker.tls?.cert, keyFile: broker.tls?.key) : nil
+        return MQTTSettings(
+            name: broker.name, host: broker.host, port: UInt16(broker.port), version: broker.isVersion5 ? .v5 : .v311,
+            username: broker.username, password: password,
+            clientID: "fabgate-\(purpose)-\(Hex.text(Digest.randomBytes(4)))", cleanSession: true, tls: tls)
+    }
+
+    /// False, and nothing is sent, where the line is closed.
+    func write(_ bytes: [UInt8], line: Int) -> Bool { lines[line].write(bytes) }
+
+    func publish(_ payload: [UInt8], topic: String, broker: Int) {
+        brokers[broker].publish(topic: topic, payload: payload, qos: 0, retain: false)
+    }
+
+    /// Those that were not open for a moment, by name.
+    var neverOpen: [String] {
+        let shut = configuration.brokers.indices.filter { !openedBrokers.contains($0) }
+        let gone = configuration.lines.indices.filter { !openedLines.contains($0) }
+        return shut.map { "broker \(configuration.brokers[$0].name)" }
+            + gone.map { "line \(configuration.lines[$0].name)" }
+    }
+
+    /// Messages too long to be handed over.
+    var oversized: Int { brokers.reduce(0) { $0 + $1.oversized } }
+
+    func close() {
+        for broker in brokers { broker.close() }
+        for line in lines { line.close() }
+    }
+}
+
+/// What `record` and `listen` have in common on the command line.
+struct WatchOptions {
+    static let options: [CommandHelp.Option] = [
+        .init("config", "F", "the configuration file (default: \(Setup.defaultConfiguration))"),
+        .init("seconds", "S", "ends by itself after S seconds (default: at Ctrl-C)"),
+    ]
+
+    let configuration: Configuration
+    let seconds: Int?
+    /// A topic filter instead of the usual ones.
+    let topic: String?
+
+    init(_ arguments: Arguments) throws {
+        seconds = try arguments.integer("seconds", in: 1...31_536_000)
+        topic = arguments["topic"]
+        if let word = arguments.operands.first {
+            throw ToolFailure(.usage, "'\(word)' is not understood; this command takes options only")
+        }
+        if let topic, !TopicFilter.isValid(topic) {
+            throw ToolFailure(
+                .usage, "--topic '\(topic)' is no MQTT topic filter; write such as 'tele/#' or 'shop/+/state'")
+        }
+        configuration = try Setup().configuration(arguments["config"])
+    }
+
+    /// Ends the loop at Ctrl-C, at SIGTERM, and when the time is up. Comes before other threads start.
+    func end(_ loop: Loop) throws {
+        for signal in [SIGINT, SIGTERM] { try loop.onSignal(signal) { [unowned loop] in loop.stop(0) } }
+        if let seconds { loop.after(.seconds(Int64(seconds))) { [unowned loop] in loop.stop(0) } }
+    }
+}
