@@ -5,4 +5,5 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     Tasmota.self,
     Shelly.self,
     MQTTJSON.self,
+    ShellyGen1.self,
 ]
