@@ -59,8 +59,8 @@ private struct Bus {
     }
 
     func view(_ id: String) -> DeviceView? { hub.deviceViews().first { $0.id == id } }
-    func voltage(_ id: String) -> Value? {
-        view(id)?.values.first { $0.channel.name == "voltage" }?.latest?.value
+    func energy(_ id: String) -> Value? {
+        view(id)?.values.first { $0.channel.name == "energy" }?.latest?.value
     }
 }
 
@@ -86,8 +86,8 @@ private func answer(to request: [UInt8], from unit: UInt8? = nil) -> [UInt8] {
             var questions = [try bus.question()]
             while !questions.isEmpty { questions += bus.hear(answer(to: questions.removeFirst())) }
         }
-        #expect(bus.voltage("one") == .number(230))
-        #expect(bus.voltage("two") == .number(230))
+        #expect(bus.energy("one") == .number(230_000_000))
+        #expect(bus.energy("two") == .number(230_000_000))
         for kind in [Fault.Kind.noReply, .unexpectedReply, .badChecksum, .badFrame] {
             #expect(bus.view("one")?.faultsByKind[kind] == nil)
             #expect(bus.view("two")?.faultsByKind[kind] == nil)
@@ -108,10 +108,10 @@ private func answer(to request: [UInt8], from unit: UInt8? = nil) -> [UInt8] {
         let next = try bus.question()
         #expect(next[0] == 2)
         #expect(bus.hear(late).isEmpty)
-        #expect(bus.voltage("two") == nil)
+        #expect(bus.energy("two") == nil)
         #expect(bus.view("two")?.faultsByKind[.unexpectedReply] == 1)
         _ = bus.hear(answer(to: next))
-        #expect(bus.voltage("two") == .number(230))
+        #expect(bus.energy("two") == .number(230_000_000))
     }
 
     @Test func deadUnitIsAskedEverMoreRarely() throws {

@@ -12,28 +12,6 @@ import Testing
 import Usage
 import Workshop
 
-/// Memory that survives the hub, as a file survives the process.
-final class MemoryRegion: Region, @unchecked Sendable {
-    // Confined to the test that made it.
-    private(set) var bytes: [UInt8]
-    var size: Int { bytes.count }
-
-    init(size: Int) { bytes = [UInt8](repeating: 0, count: size) }
-
-    func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError) {
-        guard offset + buffer.count <= bytes.count else { throw RegionError("read beyond the end") }
-        let count = buffer.count
-        buffer.replaceSubrange(0..<count, with: bytes[offset..<offset + count])
-    }
-
-    func write(_ data: [UInt8], at offset: Int) throws(RegionError) {
-        guard offset + data.count <= bytes.count else { throw RegionError("write beyond the end") }
-        bytes.replaceSubrange(offset..<offset + data.count, with: data)
-    }
-
-    func sync() throws(RegionError) {}
-}
-
 /// Every driver, and every model of the checkout.
 func loadCatalog() throws -> Catalog {
     let drivers = plugDrivers + meterDrivers + printerDrivers + deskFactoryDrivers + workshopDrivers
