@@ -4,4 +4,5 @@ package import Model
 package let plugDrivers: [any DeviceDriver.Type] = [
     Tasmota.self,
     Shelly.self,
+    ShellyGen1.self,
 ]

@@ -31,10 +31,10 @@ package struct Shelly: DeviceDriver {
     private var quantities: ShellyReport
 
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
-        guard let settings = ShellySettings(&setup, example: "shellyplusplugs-a8032ab1c0de", digits: 3, &problems)
-        else { return nil }
-        var step = 1000.0
-        for _ in 0..<settings.energyDigits { step /= 10 }
+        guard let settings = ShellySettings(&setup, example: "shellyplusplugs-a8032ab1c0de", &problems) else {
+            return nil
+        }
+        let step = ShellySettings.step(digits: settings.energyDigits ?? 3)
         blank = settings.blank
         quantities = ShellyReport(settings, tellsUptime: true, step: step)
         channels = quantities.channels

@@ -17,10 +17,11 @@ struct ShellySettings {
     let channel: Int?
     let meters: Int
     let rating: Double
-    let energyDigits: Int
+    /// nil where nobody said it.
+    let energyDigits: Int?
     let mayAsk: Bool
 
-    init?(_ setup: inout DeviceSetup, example: String, digits standard: Int, _ problems: inout Problems) {
+    init?(_ setup: inout DeviceSetup, example: String, _ problems: inout Problems) {
         let before = problems.all.count
         var rating: Double?
         var digits: Int?
@@ -44,9 +45,12 @@ struct ShellySettings {
         topic = Self.topic(&setup, example: example, &problems)
         guard problems.all.count == before else { return nil }
         self.rating = rating ?? 25_000
-        energyDigits = digits ?? standard
+        energyDigits = digits
         self.meters = channel == nil ? meters ?? 1 : 1
     }
+
+    /// The least advance of a counter with so many digits behind the point of a Wh, in mWh.
+    static func step(digits: Int) -> Double { [1000, 100, 10, 1][min(max(digits, 0), 3)] }
 
     /// An empty message for the meters that are wanted.
     var blank: ShellyStatus { ShellyStatus(first: channel ?? 0, count: meters, isOne: channel != nil) }
