@@ -4,4 +4,6 @@ package import Model
 package let plugDrivers: [any DeviceDriver.Type] = [
     Tasmota.self,
     MQTTJSON.self,
+    SenML.self,
+    InfluxLine.self,
 ]
