@@ -6,4 +6,5 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     MQTTJSON.self,
     SenML.self,
     InfluxLine.self,
+    Homie.self,
 ]
