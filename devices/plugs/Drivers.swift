@@ -6,4 +6,7 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     Shelly.self,
     MQTTJSON.self,
     ShellyGen1.self,
+    SenML.self,
+    InfluxLine.self,
+    Homie.self,
 ]
