@@ -120,6 +120,18 @@ enum P1 {
         #expect(energy([one, one, two]) == ["energy=150500000"])
     }
 
+    /// Also with a right CRC, a sum without one of its tariffs is no sum.
+    @Test func aRegisterThatIsNoNumberSpoilsWhatIsMadeOfIt() throws {
+        var driver = try P1.driver()
+        let out = driver.says(
+            P1.telegram([
+                "1-0:1.8.1(0010x.000*kWh)", "1-0:1.8.2(00050.500*kWh)", "1-0:1.7.0(0.5)", "1-0:2.7.0(00.100*kW)",
+                "1-0:32.7.0(230.1*V)",
+            ]))
+        #expect(driver.words(out) == ["voltage.l1=230.1"])
+        #expect(out.kinds == [.badValue, .badValue])
+    }
+
     @Test func otherMediaAndPastMonthsAreNotElectricityNow() throws {
         var driver = try P1.driver()
         let out = driver.says(

@@ -99,6 +99,7 @@ package struct DSMR: DeviceDriver {
         }
         guard let number = ObisLine.number(line.span, parsed.value), number.unit == quantity.unit else {
             hasDamage = true
+            snapshot.spoil(quantity)
             return out.note(.badValue, "no number with a fitting unit: \(Self.text(line))")
         }
         snapshot.take(quantity, number.value)

@@ -75,6 +75,10 @@ struct MeterSnapshot: Sendable {
     private var imported = InlineArray<9, Double?>(repeating: nil)
     private var exported = InlineArray<9, Double?>(repeating: nil)
 
+    /// A register was there and no number: what would be computed from it is not told.
+    private var hasSpoiledEnergy = false
+    private var hasSpoiledPower = InlineArray<4, Bool>(repeating: false)
+
     mutating func clear() { self = MeterSnapshot() }
 
     /// `value` is in `quantity.unit`.
@@ -89,6 +93,15 @@ struct MeterSnapshot: Sendable {
         case .voltage(let phase): numbers[Self.voltage + phase - 1] = value
         case .frequency: numbers[Self.frequency] = value
         case .powerFactor: numbers[Self.powerFactor] = value
+        }
+    }
+
+    /// This register is no number in this telegram. A sum without one tariff would be a fall of the counter.
+    mutating func spoil(_ quantity: ObisQuantity) {
+        switch quantity {
+        case .energyIn, .energyOut: hasSpoiledEnergy = true
+        case .powerIn(let phase), .powerOut(let phase), .powerSigned(let phase): hasSpoiledPower[phase] = true
+        default: break
         }
     }
 
@@ -110,9 +123,10 @@ struct MeterSnapshot: Sendable {
             var number = numbers[i]
             if i < 4, number == nil, let inward = powerIn[i] { number = inward - (powerOut[i] ?? 0) }
             if i < 4, number == nil, let outward = powerOut[i], outward > 0 { number = -outward }
+            if i < 4, hasSpoiledPower[i] { continue }
             if let number { out.report(i, of: channels, number, at: time) }
         }
-        guard withEnergy else { return }
+        guard withEnergy, !hasSpoiledEnergy else { return }
         if let total = Self.total(imported) { out.report(Self.energy, of: channels, total, at: time) }
         if let total = Self.total(exported) { out.report(Self.export, of: channels, total, at: time) }
     }
