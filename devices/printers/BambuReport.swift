@@ -215,19 +215,9 @@ struct BambuReport {
     func jobKey(_ b: borrowing Span<UInt8>) -> UInt64? {
         for id in [taskIDs.0, taskIDs.1] {
             guard let id, !id.isEmpty, !JSONScanner.equals(id, "0", b) else { continue }
-            return Self.hash([id], b)
+            return JobKey.of([id], b)
         }
         guard let file = names.0, let title = names.1, !(file.isEmpty && title.isEmpty) else { return nil }
-        return Self.hash([file, title], b)
-    }
-
-    /// FNV-1a.
-    private static func hash(_ ranges: [Range<Int>], _ b: borrowing Span<UInt8>) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for range in ranges {
-            for index in range { hash = (hash ^ UInt64(b[index])) &* 0x100_0000_01B3 }
-            hash = (hash ^ 0xFF) &* 0x100_0000_01B3
-        }
-        return hash
+        return JobKey.of([file, title], b)
     }
 }

@@ -4,4 +4,5 @@ package import Model
 package let printerDrivers: [any DeviceDriver.Type] = [
     OctoPrint.self,
     Bambu.self,
+    Moonraker.self,
 ]
