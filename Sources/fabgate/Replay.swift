@@ -226,14 +226,17 @@ final class Replay {
                 + "\(Text.count(tally.messages, "message")), \(Text.count(tally.chunks, "chunk")), "
                 + "\(Text.count(tally.readings, "reading")), \(Text.count(tally.faults, "fault"))"
         )
-        if tally.unrouted > 0 { Console.complain("  \(tally.unrouted) messages were for no device") }
-        if hub.unaskedBytes > 0 { Console.complain("  \(hub.unaskedBytes) bytes came while nobody was asked") }
+        func say(_ number: Int, _ word: String, _ one: String, _ many: String) {
+            if number > 0 { Console.complain("  \(Text.count(number, word)) \(number == 1 ? one : many)") }
+        }
+        say(tally.unrouted, "message", "was for no device", "were for no device")
+        say(hub.unaskedBytes, "byte", "came while nobody was asked", "came while nobody was asked")
         for (wire, count) in leftOut.sorted(by: { $0.key < $1.key }) {
-            Console.complain(
-                "  \(count) lines of \(Text.line(wire)), which the configuration does not name, were left out")
+            let which = "of \(Text.line(wire)), which the configuration does not name,"
+            say(count, "line", "\(which) was left out", "\(which) were left out")
         }
-        if capture.backward > 0 {
-            Console.complain("  \(capture.backward) lines are earlier than the one above; they count as of its time")
-        }
+        let order = "earlier than the one above"
+        say(
+            capture.backward, "line", "is \(order) and counts as of its time", "are \(order) and count as of its time")
     }
 }
