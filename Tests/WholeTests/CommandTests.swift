@@ -152,7 +152,7 @@ private func captured(_ path: String) throws -> [CaptureLine] {
             lab.bus.serve()
             let asked =
                 (try? captured(out))?.count { if case .serial(_, _, .tx) = $0.link { true } else { false } } ?? 0
-            return asked >= 9 ? true : nil
+            return asked >= 24 ? true : nil
         }
         try broker.publish("tele/other/SENSOR", "{}")
         try await eventually("the message") {
