@@ -70,7 +70,8 @@ struct ObisLine {
         return at > start ? UInt8(exactly: number) : nil
     }
 
-    /// `001204.517*kWh` in the unit of readings, exactly: digits and a power of ten, never a sum of fractions.
+    /// `001204.517*kWh` in the unit of readings, exactly: digits and a power of ten, never a sum of
+    /// fractions. A bare number has the unit 1.
     static func number(_ b: borrowing Span<UInt8>, _ range: Range<Int>) -> (value: Double, unit: Unit)? {
         var at = range.lowerBound
         let isNegative = at < range.upperBound && b[at] == 0x2D
@@ -90,7 +91,11 @@ struct ObisLine {
             }
             at += 1
         }
-        guard places > 0, at < range.upperBound else { return nil }
+        guard places > 0 else { return nil }
+        guard at < range.upperBound else {
+            let value = Double(digits) / divisor
+            return (isNegative && value != 0 ? -value : value, .one)
+        }
         for (name, unit, factor) in units where name.utf8.count == range.upperBound - at - 1 {
             var i = at + 1
             var isSame = true
