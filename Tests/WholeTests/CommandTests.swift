@@ -163,16 +163,10 @@ private func captured(_ path: String) throws -> [CaptureLine] {
         let record = try lab.start("record", "--poll", "--out", out, "--topic", "tele/#", name: "record")
         try await eventually("three turns of both devices") {
             lab.bus.serve()
-<<<<<<< HEAD
-            let asked =
-                (try? captured(out))?.count { if case .serial(_, _, .tx) = $0.link { true } else { false } } ?? 0
-            return asked >= 24 ? true : nil
-=======
             let units = (try? captured(out))?.compactMap { line -> UInt8? in
                 if case .serial(_, let bytes, .tx) = line.link { bytes.first } else { nil }
             }
             return units?.count { $0 == 3 } ?? 0 >= 3 && units?.last == 1 ? true : nil
->>>>>>> commands
         }
         try broker.publish("tele/other/SENSOR", "{}")
         try await eventually("the message") {
