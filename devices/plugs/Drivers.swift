@@ -9,4 +9,5 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     SenML.self,
     InfluxLine.self,
     Homie.self,
+    HomeAssistant.self,
 ]

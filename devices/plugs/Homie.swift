@@ -150,7 +150,7 @@ package struct Homie: DeviceDriver {
         let rootState = root.flatMap { others[$0] }
         if rootState?.isOnline == false || ownState?.isOnline == false {
             out.report(values.count, online: false)
-        } else if ownState?.isOnline == true {
+        } else if ownState?.isOnline == true, rootState == nil || rootState?.isOnline == true {
             out.report(values.count, online: true)
         }
     }
