@@ -95,7 +95,9 @@ final class Top {
 
     private func take(_ answer: HTTPClient.Answer) {
         guard answer.status == 200, let json = JSON(answer.body), let table = MachineTable(json) else {
-            trouble = "\(url) answered \(answer.status) and not with machines; is it a fabgate gateway?"
+            // A gateway says why (RFC 9457); anything else is no gateway.
+            let reason = JSON(answer.body)?["detail"]?.text.map { ": \(Text.line($0))" }
+            trouble = "\(url) answered \(answer.status)\(reason ?? " and not with machines; is it a fabgate gateway?")"
             return
         }
         (self.table, trouble) = (table, nil)

@@ -391,6 +391,16 @@ private func captured(_ path: String) throws -> [CaptureLine] {
         #expect(top.log.contains("is `fabgate run` running there?"))
     }
 
+    @Test func refusalIsToldInTheGatewaysWords() async throws {
+        let lab = try Lab()
+        let gateway = try lab.start("run", name: "gateway")
+        try await eventually("the gateway") { gateway.log.contains("listening on") ? true : nil }
+        let top = try Program(
+            ["fabgate", "top", "--url", "http://127.0.0.1:\(lab.webPort)/elsewhere"], in: lab.folder, name: "top")
+        #expect(try await top.status() == 69)
+        #expect(top.log.contains("answered 404: there is nothing at /elsewhere/api/v1/machines"))
+    }
+
     @Test(arguments: [("q", false), ("q", true), ("interrupt", false)])
     func liveTableGivesTheTerminalBack(_ ending: String, _ isColourless: Bool) async throws {
         let lab = try Lab()
