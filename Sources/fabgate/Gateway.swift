@@ -200,17 +200,10 @@ final class Gateway {
 
     private func connect(_ index: Int) throws -> MQTTClient {
         let broker = configuration.brokers[index]
-        var password: String?
-        if let file = broker.passwordFile { password = try Files.secret(file) }
-        let tls =
-            broker.usesTLS
-            ? MQTTTLS(caFile: broker.tls?.ca, certFile: broker.tls?.cert, keyFile: broker.tls?.key) : nil
-        let settings = MQTTSettings(
-            name: broker.name, host: broker.host, port: UInt16(broker.port), version: broker.isVersion5 ? .v5 : .v311,
-            username: broker.username, password: password,
-            clientID: broker.clientID ?? "fabgate-\(Text.plain(configuration.lab.id))-\(broker.name)", tls: tls)
+        // One name for ever, so that the broker keeps what comes while we are away.
+        let clientID = broker.clientID ?? "fabgate-\(Text.plain(configuration.lab.id))-\(broker.name)"
         let client = MQTTClient(
-            loop: loop, settings: settings,
+            loop: loop, settings: try broker.settings(clientID: clientID, cleanSession: false),
             onMessage: { [unowned self] topic, payload, isRetained in
                 hub.message(payload, topic: topic, isRetained: isRetained, broker: index, at: clock.now())
             },
@@ -226,12 +219,8 @@ final class Gateway {
     }
 
     private func open(_ index: Int) -> SerialPort {
-        let line = configuration.lines[index]
-        return SerialPort(
-            loop: loop,
-            settings: SerialSettings(
-                name: line.name, path: line.path, baud: line.baud,
-                format: SerialFormat(rawValue: line.format) ?? .eightNone1),
+        SerialPort(
+            loop: loop, settings: configuration.lines[index].settings,
             onBytes: { [unowned self] chunk in hub.bytes(chunk, line: index, at: clock.now()) },
             onChange: { [unowned self] isOpen, reason in hub.line(index, isOpen: isOpen, reason, at: clock.now()) })
     }

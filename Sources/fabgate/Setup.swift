@@ -75,3 +75,20 @@ extension Configuration {
     var storeFile: String { "\(store.path)/ring.fab" }
     var outboxFile: String { "\(store.path)/outbox.db" }
 }
+
+extension Configuration.Broker {
+    /// For a connection under this client id; with its password, which is read from its file here.
+    func settings(clientID: String, cleanSession: Bool) throws -> MQTTSettings {
+        let password = try passwordFile.map { try Files.secret($0) }
+        let files = usesTLS ? MQTTTLS(caFile: tls?.ca, certFile: tls?.cert, keyFile: tls?.key) : nil
+        return MQTTSettings(
+            name: name, host: host, port: UInt16(port), version: isVersion5 ? .v5 : .v311, username: username,
+            password: password, clientID: clientID, cleanSession: cleanSession, tls: files)
+    }
+}
+
+extension Configuration.Line {
+    var settings: SerialSettings {
+        SerialSettings(name: name, path: path, baud: baud, format: SerialFormat(rawValue: format) ?? .eightNone1)
+    }
+}

@@ -32,7 +32,10 @@ final class Wires {
         }
         for (index, broker) in configuration.brokers.enumerated() {
             let client = MQTTClient(
-                loop: loop, settings: try Self.settings(broker, purpose: purpose),
+                // Its own name, so that it takes nothing from the gateway that may run beside it.
+                loop: loop,
+                settings: try broker.settings(
+                    clientID: "fabgate-\(purpose)-\(Hex.text(Digest.randomBytes(4)))", cleanSession: true),
                 onMessage: { topic, payload, isRetained in
                     let bytes = payload.indices.map { payload[$0] }
                     onEvent(.message(broker: index, topic: topic, payload: bytes, isRetained: isRetained))
@@ -45,30 +48,15 @@ final class Wires {
             brokers.append(client)
         }
         for (index, line) in configuration.lines.enumerated() {
-            let settings = SerialSettings(
-                name: line.name, path: line.path, baud: line.baud,
-                format: SerialFormat(rawValue: line.format) ?? .eightNone1)
             lines.append(
                 SerialPort(
-                    loop: loop, settings: settings,
+                    loop: loop, settings: line.settings,
                     onBytes: { chunk in onEvent(.bytes(line: index, chunk.indices.map { chunk[$0] })) },
                     onChange: { [unowned self] isOpen, reason in
                         if isOpen { openedLines.insert(index) }
                         onEvent(.line(index, isOpen: isOpen, reason: reason))
                     }))
         }
-    }
-
-    private static func settings(_ broker: Configuration.Broker, purpose: String) throws -> MQTTSettings {
-        var password: String?
-        if let file = broker.passwordFile { password = try Files.secret(file) }
-        let tls =
-            broker.usesTLS
-            ? MQTTTLS(caFile: broker.tls?.ca, certFile: broker.tls?.cert, keyFile: broker.tls?.key) : nil
-        return MQTTSettings(
-            name: broker.name, host: broker.host, port: UInt16(broker.port), version: broker.isVersion5 ? .v5 : .v311,
-            username: broker.username, password: password,
-            clientID: "fabgate-\(purpose)-\(Hex.text(Digest.randomBytes(4)))", cleanSession: true, tls: tls)
     }
 
     /// False, and nothing is sent, where the line is closed.
