@@ -10,4 +10,5 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     InfluxLine.self,
     Homie.self,
     HomeAssistant.self,
+    SparkplugB.self,
 ]
