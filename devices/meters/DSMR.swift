@@ -11,8 +11,8 @@ package import Model
 ///     1-0:1.7.0(03.412*kW)⏎
 ///     !36B8⏎                              CRC-16 (0xA001, from 0) over / to !, hex, some meters without leading zeros
 ///
-/// Versions 2 and 3 have no CRC. There, a tariff that fails to arrive would make the sum fall, so that energy counts only
-/// when the same tariffs stood in the telegram before.
+/// Versions 2 and 3 have no CRC. There, a tariff that fails to arrive would make the sum fall, so that energy counts
+/// only when the same tariffs stood in the telegram before.
 package struct DSMR: DeviceDriver {
     package static let info = DriverInfo(
         name: "dsmr", title: "Smart meters with a P1 port (DSMR 2 to 5)", link: .line, family: "meters",
