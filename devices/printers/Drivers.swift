@@ -5,4 +5,5 @@ package let printerDrivers: [any DeviceDriver.Type] = [
     OctoPrint.self,
     Bambu.self,
     Moonraker.self,
+    Marlin.self,
 ]

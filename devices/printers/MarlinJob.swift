@@ -1,0 +1,64 @@
+import Model
+
+/// Counts each print that the printer runs itself from its card.
+///
+/// Only `SD printing byte a/b` says that it prints. `Not SD printing` is also said of a paused print, so that the end is
+/// taken from that together with the nozzle's target: still hot is paused; cold is completed where 99 % were read, else
+/// cancelled. `Done printing file` is the printer's own word for the end, a fatal error and a reset end it at once.
+struct MarlinJob {
+    private(set) var isOpen = false
+    /// It was said that nothing prints, since the last byte.
+    private(set) var isStopped = false
+    private var byte: Double = 0
+    private var size: Double = 0
+    /// After an end, reports of it are still on their way.
+    private var waitsForQuiet = false
+    /// The link was opened again since the print was last seen.
+    private var hasGap = false
+
+    mutating func opened() { hasGap = true }
+
+    /// `SD printing byte a/b`. Returns how the print before ended, where that was missed.
+    mutating func printing(byte newByte: Double, of newSize: Double) -> JobOutcome? {
+        if waitsForQuiet, newSize == size, newByte >= byte { return nil }
+        waitsForQuiet = false
+        var missed: JobOutcome?
+        if isOpen, newByte < byte || newSize != size { missed = end(isRead ? .completed : .unknown) }
+        isOpen = true
+        isStopped = false
+        hasGap = false
+        waitsForQuiet = false
+        byte = newByte
+        size = newSize
+        return missed
+    }
+
+    /// 99 % or more were read.
+    private var isRead: Bool { size > 0 && byte >= size * 0.99 }
+
+    /// `Not SD printing`, or a new target of the nozzle, which is nil where it is not known.
+    mutating func checked(isStopped stopped: Bool, target: Double?, waitsForPerson: Bool) -> JobOutcome? {
+        if stopped {
+            waitsForQuiet = false
+            isStopped = true
+        }
+        guard isOpen, isStopped, !waitsForPerson, let target, target <= 0 else { return nil }
+        return end(isRead ? .completed : hasGap ? .unknown : .cancelled)
+    }
+
+    /// The printer or a host says how it ended, or why it cannot go on.
+    mutating func end(_ outcome: JobOutcome) -> JobOutcome? {
+        defer {
+            isOpen = false
+            hasGap = false
+            waitsForQuiet = true
+        }
+        return isOpen ? outcome : nil
+    }
+
+    /// The board was reset: whatever comes now is new.
+    mutating func reset() -> JobOutcome? {
+        defer { waitsForQuiet = false }
+        return end(.interrupted)
+    }
+}
