@@ -7,7 +7,9 @@ package enum TimeText {
         case "today": return zone.start(of: zone.date(at: now))
         default: break
         }
-        if text.hasPrefix("-"), text.last?.isLetter == true, let back = duration(String(text.dropFirst())) { return now - back }
+        if text.hasPrefix("-"), text.last?.isLetter == true, let back = duration(String(text.dropFirst())) {
+            return now - back
+        }
         if let instant = Instant(text) { return instant }
         // A date alone is its first instant on the lab's clock.
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
