@@ -15,7 +15,7 @@ enum FabgateTool {
         RecordCommand.command,
         ListenCommand.command,
         ReplayCommand.command,
-        TopCommand.command,
+        TopCommand.command, SimulateCommand.command,
     ]
 
     static func main() -> Never {
