@@ -63,7 +63,9 @@ package struct SimulationAudit: Sendable {
     private struct Allowance {
         var counters = 0
         var busy = Duration.zero
-        var jobs: Int64 = 0
+        /// Jobs whose end was never told, and those that may be told in the next hour.
+        var lostJobs: Int64 = 0
+        var shiftedJobs: Int64 = 0
     }
 
     init(_ plan: SimulationPlan) {
@@ -96,7 +98,10 @@ package struct SimulationAudit: Sendable {
     }
 
     mutating func died(at time: Instant, for length: Duration) {
-        allow(SimulatedLab.machines, at: time) { $0.busy = $0.busy + .minutes(3) + length }
+        allow(SimulatedLab.machines, at: time) {
+            $0.busy = $0.busy + .minutes(3) + length
+            $0.shiftedJobs = 1
+        }
     }
 
     /// A message that did not arrive, or comes late.
@@ -106,7 +111,7 @@ package struct SimulationAudit: Sendable {
             let isEnd = ends.contains { topic.hasSuffix($0) }
             allow(["printer"], at: time) {
                 $0.busy = $0.busy + .minutes(30)
-                if isEnd { $0.jobs += 1 }
+                if isEnd { $0.lostJobs += 1 }
             }
         } else if topic.contains("shredder-plug") {
             allow(["shredder"], at: time) { $0.busy = $0.busy + .seconds(20) }
@@ -218,7 +223,7 @@ package struct SimulationAudit: Sendable {
             let key = RollupKey(lab: lab, grain: .day, start: start + .hours(Int64(day) * 24))
             compare(contents[key], day: day, hours: contents, copies: seen[key] ?? 0)
         }
-        for index in rows.indices { compareEnergy(index) }
+        for index in rows.indices { compareSums(index) }
     }
 
     private mutating func compare(_ content: RollupContent?, _ number: Int, copies: Int) {
@@ -244,15 +249,12 @@ package struct SimulationAudit: Sendable {
             }
             guard let jobs = totals.jobs?.reduce(0, +), machine == "printer" else { continue }
             rows[index].jobsHeld = (rows[index].jobsHeld ?? 0) + jobs
-            // A job that ends with the hour may be told in the next one.
-            let most = reachableJobs(number, index)
-            if jobs > most || jobs + allowance.jobs < truth.jobs - (most - truth.jobs) {
+            // A killed gateway hears of a job later, perhaps in the next hour.
+            if (jobs - truth.jobs).magnitude > (allowance.lostJobs + allowance.shiftedJobs).magnitude {
                 found(start, "\(machine): \(jobs) jobs held, \(truth.jobs) ended in the hour from \(start)")
             }
         }
     }
-
-    private func reachableJobs(_ number: Int, _ index: Int) -> Int64 { hours[number][index].jobs }
 
     /// A day is the sum of its hours.
     private mutating func compare(
@@ -275,7 +277,7 @@ package struct SimulationAudit: Sendable {
         }
     }
 
-    private mutating func compareEnergy(_ index: Int) {
+    private mutating func compareSums(_ index: Int) {
         let row = rows[index]
         let slack = Self.energySlack(row.energyTrue)
         var counters = 0
@@ -287,6 +289,12 @@ package struct SimulationAudit: Sendable {
         if !isRight {
             let text = "\(row.machine): \(Int64(row.energyHeld)) mWh held, \(Int64(row.energyTrue)) drawn"
             found(plan.end - .milliseconds(1), text)
+        }
+        guard let jobs = row.jobsHeld else { return }
+        let lost = allowances.values.reduce(0) { $0 + ($1[row.machine]?.lostJobs ?? 0) }
+        let late = allowances[plan.hours - 1]?[row.machine]?.shiftedJobs ?? 0
+        if jobs > row.jobsTrue || jobs + lost + late < row.jobsTrue {
+            found(plan.end - .milliseconds(1), "\(row.machine): \(jobs) jobs held, \(row.jobsTrue) ended")
         }
     }
 
