@@ -73,7 +73,8 @@ let package = Package(
         // What people run.
         .executableTarget(
             name: "fabgate",
-            dependencies: ["Model", "Store", "Usage", "CityLink", "Hub", "Web", "Simulation", "Ports"] + families,
+            dependencies: ["Model", "Store", "Usage", "CityLink", "City", "Hub", "Web", "Simulation", "Ports"]
+                + families,
             swiftSettings: edge),
         .executableTarget(
             name: "fabcity", dependencies: ["Model", "CityLink", "City", "Ports"], swiftSettings: edge),
@@ -89,7 +90,9 @@ let package = Package(
         .testTarget(name: "CityTests", dependencies: ["Model", "CityLink", "City", "Ports"], swiftSettings: edge),
         .testTarget(
             name: "HubTests",
-            dependencies: ["Model", "Store", "Usage", "CityLink", "Hub", "Web", "Simulation", "Ports"] + families,
+            dependencies: [
+                "Model", "Store", "Usage", "CityLink", "City", "Hub", "Web", "Simulation", "Ports", "fabgate",
+            ] + families,
             swiftSettings: edge),
         .testTarget(name: "PortsTests", dependencies: ["Model", "Store", "Ports"], swiftSettings: edge),
         .testTarget(name: "WholeTests", dependencies: ["Model", "Ports", "fabgate", "fabcity"], swiftSettings: edge),

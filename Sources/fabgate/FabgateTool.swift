@@ -15,7 +15,7 @@ enum FabgateTool {
         RecordCommand.command,
         ListenCommand.command,
         ReplayCommand.command,
-        TopCommand.command,
+        TopCommand.command, SimulateCommand.command,
     ]
 
     static func main() -> Never {
@@ -63,7 +63,8 @@ enum FabgateTool {
 
     private static var overview: String {
         let rows = commands.map { command in
-            "  " + command.help.name + String(repeating: " ", count: 10 - command.help.name.count) + command.help.text
+            "  " + command.help.name + String(repeating: " ", count: 10 - command.help.name.count)
+                + command.help.text.prefix { $0 != "\n" }
         }
         return
             ([

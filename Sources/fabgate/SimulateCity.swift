@@ -1,0 +1,140 @@
+package import City
+package import CityLink
+import Model
+import Simulation
+
+/// A collector's book in memory, for a collector that ends with the process.
+package final class MemoryRollupBook: RollupBook {
+    private var known: [String: LabRecord] = [:]
+    private var windows: [RollupKey: StoredRollup] = [:]
+
+    package init() {}
+
+    package func labs() throws(BookError) -> [LabRecord] { known.values.sorted { $0.id < $1.id } }
+    package func lab(_ id: String) throws(BookError) -> LabRecord? { known[id] }
+    package func lab(tokenHash: [UInt8]) throws(BookError) -> LabRecord? {
+        known.values.first { $0.tokenHash == tokenHash }
+    }
+    package func put(_ lab: LabRecord) throws(BookError) { known[lab.id] = lab }
+    package func highestEpoch(of lab: String) throws(BookError) -> Int64 {
+        windows.values.reduce(0) { $1.key.lab == lab ? max($0, $1.version.epoch) : $0 }
+    }
+    package func held(_ keys: [RollupKey]) throws(BookError) -> [RollupKey: RollupSummary] {
+        var held: [RollupKey: RollupSummary] = [:]
+        for key in keys {
+            if let row = windows[key] { held[key] = RollupSummary(key: key, version: row.version, digest: row.digest) }
+        }
+        return held
+    }
+    package func store(_ rollups: [StoredRollup]) throws(BookError) {
+        for rollup in rollups {
+            if let old = windows[rollup.key], old.version > rollup.version { continue }
+            windows[rollup.key] = rollup
+            known[rollup.key.lab]?.lastReceived = rollup.received
+        }
+    }
+    package func forEach(_ query: RollupQuery, _ body: (StoredRollup) -> Bool) throws(BookError) {
+        func order(_ key: RollupKey) -> (Instant, String, String) { (key.start, key.lab, key.grain.rawValue) }
+        for rollup in windows.values.sorted(by: { order($0.key) < order($1.key) }) {
+            let key = rollup.key
+            guard query.lab == nil || query.lab == key.lab, query.grain == nil || query.grain == key.grain,
+                key.start >= query.from, key.start < query.to
+            else { continue }
+            if let after = query.after, order(key) <= order(after) { continue }
+            guard body(rollup) else { return }
+        }
+    }
+    package func summaries(_ query: RollupQuery, limit: Int) throws(BookError) -> [RollupSummary] {
+        var all: [RollupSummary] = []
+        try forEach(query) {
+            all.append(RollupSummary(key: $0.key, version: $0.version, digest: $0.digest))
+            return all.count < limit
+        }
+        return all
+    }
+    package func windowCount() throws(BookError) -> Int { windows.count }
+}
+
+/// The city and the line to it: one request at a time goes in, its answer comes out when its time has come.
+struct SimulatedCity<Book: RollupBook> {
+    private(set) var collector: Collector<Book>
+    /// Whether the line and the city are bad.
+    var isFaulty: Bool
+    private var random: SeededRandom
+    private var answer: (due: Instant, answer: PushAnswer)?
+    /// Requests that the line kept and delivers hours later.
+    private var kept: [(due: Instant, body: [UInt8])] = []
+    private var outage: Range<Instant>
+
+    private static var token: String { "simulated" }
+
+    init(_ book: Book, lab: String, epochStart: Instant, isFaulty: Bool, seed: UInt64, sha256: @escaping SHA256) throws
+    {
+        collector = Collector(book: book, software: Version.number, sha256: sha256)
+        self.isFaulty = isFaulty
+        random = SeededRandom(seed)
+        outage = epochStart + .hours(3)..<epochStart + .hours(5)
+        _ = try collector.perform(.add(id: lab, name: nil), token: Self.token, now: epochStart)
+    }
+
+    var isBusy: Bool { answer != nil }
+
+    /// The gateway that asked is dead; nobody hears the answer.
+    mutating func hangUp() { answer = nil }
+
+    mutating func send(_ batch: PushBatch, at now: Instant) {
+        func come(after seconds: Int64, _ outcome: PushAnswer.Outcome) {
+            answer = (now + .seconds(seconds), PushAnswer(batch: batch.id, outcome: outcome))
+        }
+        guard isFaulty else { return come(after: 1, deliver(batch.body, at: now)) }
+        if now >= outage.upperBound {
+            let begin = now + .seconds(Int64.random(in: 7_200...43_200, using: &random))
+            outage = begin..<begin + .seconds(Int64.random(in: 1_800...14_400, using: &random))
+        }
+        if outage.contains(now) { return come(after: 10, .failed("connection refused")) }
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<15: come(after: 30, .failed("time-out on the way there"))
+        case 15..<30:
+            _ = deliver(batch.body, at: now)
+            come(after: 30, .failed("time-out on the way back"))
+        case 30..<45:
+            let status = [500, 503, 429, 401].randomElement(using: &random) ?? 503
+            come(after: 1, .response(status: status, contentType: "text/plain", retryAfter: nil, body: []))
+        case 45..<55:
+            kept.append((now + .seconds(Int64.random(in: 3_600...21_600, using: &random)), batch.body))
+            come(after: 30, .failed("time-out"))
+        case 55..<65:
+            _ = deliver(batch.body, at: now)
+            come(after: 5, deliver(batch.body, at: now))
+        case 65..<75:
+            guard case .response(let status, let type, _, let body) = deliver(batch.body, at: now) else { return }
+            let part = Array(body.prefix(Int.random(in: 0...body.count, using: &random)))
+            come(after: 2, .response(status: status, contentType: type, retryAfter: nil, body: part))
+        default: come(after: 2, deliver(batch.body, at: now))
+        }
+    }
+
+    /// What came back by now.
+    mutating func receive(at now: Instant) -> PushAnswer? {
+        while let index = kept.firstIndex(where: { $0.due <= now }) {
+            _ = deliver(kept.remove(at: index).body, at: now)
+        }
+        guard let ready = answer, ready.due <= now else { return nil }
+        answer = nil
+        return ready.answer
+    }
+
+    /// The city is asked no more; what is still on the way arrives now.
+    mutating func settle(at now: Instant) {
+        isFaulty = false
+        for late in kept { _ = deliver(late.body, at: now) }
+        kept = []
+    }
+
+    private mutating func deliver(_ body: [UInt8], at now: Instant) -> PushAnswer.Outcome {
+        let request = CityRequest(
+            "POST", "/v1/rollups", authorization: "Bearer \(Self.token)", contentType: "application/json", body: body)
+        let answer = collector.answer(request, now: now)
+        return .response(status: answer.status, contentType: answer.contentType, retryAfter: nil, body: answer.body)
+    }
+}
