@@ -11,6 +11,7 @@ import Store
 import Testing
 import Usage
 import Workshop
+import fabgate
 
 /// Every driver, and every model of the checkout.
 func loadCatalog() throws -> Catalog {
@@ -28,33 +29,6 @@ func loadCatalog() throws -> Catalog {
     return catalog
 }
 
-let labConfiguration = """
-    lab: { id: "urn:fablabs:io:lab:virtual", name: Virtual, timezone: Asia/Seoul, open: { mon-sun: "09:00-22:00" } }
-    mqtt: [{ name: main, url: "mqtt://127.0.0.1" }]
-    serial:
-      - { name: bus1, port: bus1 }
-      - { name: bus2, port: bus2 }
-      - { name: grbl, port: grbl }
-      - { name: press, port: press }
-    devices:
-      - { id: printer-plug, driver: tasmota, mqtt: main, topic: printer-plug }
-      - { id: shredder-plug, driver: tasmota, mqtt: main, topic: shredder-plug }
-      - { id: printer-host, driver: octoprint, mqtt: main }
-      - { id: laser-controller, driver: grbl, serial: grbl, every: 2 s }
-      - { id: laser-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus1, unit: 1, every: 10 s }
-      - { id: press-zone, driver: modbus-rtu, model: autonics-tk4, serial: bus2, unit: 3, every: 5 s }
-      - { id: press-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus2, unit: 5, every: 10 s }
-      - { id: press-counter, driver: line-json, model: line-json-press, serial: press }
-    machines:
-      - { id: printer, class: three_d_printing, devices: [printer-host, printer-plug] }
-      - { id: shredder, class: plastic_shredding, devices: [shredder-plug],
-          usage: { from: power, idle_below: 20 W, running_above: 150 W, dwell: 10 s } }
-      - { id: laser, class: laser, devices: [laser-controller, laser-meter] }
-      - { id: press, class: injection_molding, devices: [press-zone, press-counter, press-meter],
-          usage: { from: press, items_per_shot: 1 } }
-
-    """
-
 /// A hub and a simulated lab in one thread, with a clock that goes as fast as it can be computed.
 struct VirtualGateway {
     var lab: SimulatedLab
@@ -69,9 +43,7 @@ struct VirtualGateway {
     private let source = RollupSource(gateway: "virtual", software: "test", tzdata: "test")
 
     init(seed: UInt64, start: Instant, megabytes: Int = 32) throws {
-        var reader = ConfigurationReader(catalog: try loadCatalog()) { try CivilZone.load($0) }
-        let read = reader.read([try YAML.parse(labConfiguration, file: "lab.yaml")])
-        configuration = try #require(read, "\(reader.problems.all)")
+        configuration = try simulatedLab()
         region = MemoryRegion(size: megabytes << 20)
         now = Now(moment: Moment(nanoseconds: 0), wall: start)
         let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))

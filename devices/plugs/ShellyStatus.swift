@@ -166,24 +166,10 @@ struct ShellyStatus {
     ) {
         guard let place = place(component.id) else { return passOver("act_power", &json, b) }
         while let key = json.nextKey(b) {
-            if JSONScanner.equals(key, "act_power", b) {
-                power[place] = .read(&json, b)
-            } else if JSONScanner.equals(key, "voltage", b) {
-                voltage[place] = .read(&json, b)
-            } else if JSONScanner.equals(key, "current", b) {
-                current[place] = .read(&json, b)
-            } else if JSONScanner.equals(key, "freq", b) {
-                frequency[place] = .read(&json, b)
-            } else if JSONScanner.equals(key, "pf", b) {
-                factor[place] = .read(&json, b)
-            } else if JSONScanner.equals(key, "total_act_energy", b) {
-                energy[place] = .read(&json, b, times: 1000, isWhole: true)
-            } else if JSONScanner.equals(key, "total_act_ret_energy", b) {
-                export[place] = .read(&json, b, times: 1000, isWhole: true)
-            } else if JSONScanner.equals(key, "errors", b) {
+            if JSONScanner.equals(key, "errors", b) {
                 readErrors(&json, b)
             } else {
-                json.skip(b)
+                readQuantity(key, place, &json, b)
             }
         }
     }
@@ -221,6 +207,13 @@ struct ShellyStatus {
             json.skip(b)
             return
         }
+        readQuantity(key, place, &json, b)
+    }
+
+    /// One member of a clamp, or of a phase without its prefix.
+    private mutating func readQuantity(
+        _ key: Range<Int>, _ place: Int, _ json: inout JSONScanner, _ b: borrowing Span<UInt8>
+    ) {
         if JSONScanner.equals(key, "act_power", b) {
             power[place] = .read(&json, b)
         } else if JSONScanner.equals(key, "voltage", b) {
