@@ -38,12 +38,12 @@ struct Measured {
     let wall: Double
 }
 
-/// The program: `Bench store|all [--json]`.
+/// The program: `Bench store|decode|all [--json]`.
 enum Bench {
     /// Every benchmark by its name; one line for each family.
     private static var families: [(name: String, run: () -> [BenchResult])] {
         [
-            ("store", storeBench)
+            ("store", storeBench), ("decode", decodeBench),
         ]
     }
 
@@ -87,8 +87,16 @@ enum Bench {
     /// The middle one of some runs after one to warm up.
     static func median(runs: Int, _ body: () -> Void) -> Measured {
         body()
-        let all = (0..<runs).map { _ in measure(body) }.sorted { $0.cpu < $1.cpu }
-        return all[runs / 2]
+        return middle(of: (0..<runs).map { _ in measure(body) })
+    }
+
+    /// The one with the middle CPU time; there is at least one.
+    static func middle(of runs: [Measured]) -> Measured { runs.sorted { $0.cpu < $1.cpu }[runs.count / 2] }
+
+    /// Ends the program because a benchmark could not be run.
+    static func fail(_ words: String) -> Never {
+        fputs("\(words)\n", stderr)
+        exit(74)
     }
 
     private static func now(_ clock: clockid_t) -> Double {

@@ -52,8 +52,7 @@ func storeBench() -> [BenchResult] {
         results += try fill(store, ids, name: "store.append", each: 10_000, commitEvery: 1_000_000 / Int(interval))
         return results + queries(store, ids) + (try opening(file)) + checksum()
     } catch {
-        fputs("the benchmark of the store stopped: \(error)\n", stderr)
-        exit(74)
+        Bench.fail("the benchmark of the store stopped: \(error)")
     }
 }
 
