@@ -38,12 +38,12 @@ struct Measured {
     let wall: Double
 }
 
-/// The program: `Bench store|decode|all [--json]`.
+/// The program: `Bench store|decode|rollup|query|all [--json]`.
 enum Bench {
     /// Every benchmark by its name; one line for each family.
     private static var families: [(name: String, run: () -> [BenchResult])] {
         [
-            ("store", storeBench), ("decode", decodeBench),
+            ("store", storeBench), ("decode", decodeBench), ("rollup", rollupBench), ("query", queryBench),
         ]
     }
 

@@ -1,0 +1,113 @@
+// Stores that the benchmarks write and read.
+
+@preconcurrency import Glibc
+import Model
+import Store
+
+/// A file in a private temporary directory, gone with the process.
+///
+/// @unchecked Sendable: the benchmark has one thread.
+private final class ScratchFile: Region, @unchecked Sendable {
+    let size: Int
+    private let descriptor: Int32
+
+    init(size: Int) {
+        var path = Array("/tmp/fabgate-bench-XXXXXX".utf8CString)
+        descriptor = mkstemp(&path)
+        unlink(path)
+        self.size = size
+        let zeros = [UInt8](repeating: 0, count: 1 << 20)
+        for offset in stride(from: 0, to: size, by: zeros.count) {
+            _ = pwrite(descriptor, zeros, min(zeros.count, size - offset), offset)
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError) {
+        let count = buffer.count
+        guard pread(descriptor, &buffer, count, offset) == count else { throw RegionError("pread", code: errno) }
+    }
+
+    func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) {
+        guard pwrite(descriptor, bytes, bytes.count, offset) == bytes.count else {
+            throw RegionError("pwrite", code: errno)
+        }
+    }
+
+    func sync() throws(RegionError) {
+        guard fdatasync(descriptor) == 0 else { throw RegionError("fdatasync", code: errno) }
+    }
+}
+
+/// A store in a file, with samples of a lab's day.
+struct BenchStore {
+    static let start = Instant(milliseconds: 1_795_000_000_000)
+    /// Samples of 1000 series between two commits, if there is one commit a second of theirs.
+    static let commitEverySecond = 1_000_000 / 8640
+
+    let region: any Region
+    let store: RingStore
+    let ids: [SeriesID]
+
+    init(series: Int = 1000) throws {
+        region = ScratchFile(size: 64 << 20)
+        store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
+        var ids: [SeriesID] = []
+        for index in 0..<series {
+            let key = SeriesKey(device: "device-\(index)", channel: "power")
+            if let id = try store.series(key, unit: .watt, kind: .gauge) { ids.append(id) }
+        }
+        self.ids = ids
+    }
+
+    /// Appends so many samples to each series, one every `interval` milliseconds, and commits after so many. The
+    /// generator runs outside of the measured time.
+    @discardableResult
+    func fill(_ name: String, each: Int, interval: Int64 = 8640, commitEvery: Int) throws -> BenchResult {
+        var generator = SampleGenerator(series: ids.count, interval: interval, start: Self.start.milliseconds, seed: 1)
+        var cpu = 0.0
+        var wall = 0.0
+        var failure: (any Error)?
+        var rounds: [(cpu: Double, wall: Double)] = []
+        var batch: [(id: SeriesID, time: Instant, value: StoredValue)] = []
+        for round in 0..<each {
+            batch.removeAll(keepingCapacity: true)
+            for index in ids.indices {
+                let sample = generator.next(index)
+                batch.append((ids[index], Instant(milliseconds: sample.time), .number(sample.number)))
+            }
+            let measured = Bench.measure {
+                do {
+                    for (index, sample) in batch.enumerated() {
+                        store.append(sample.id, sample.time, sample.value)
+                        if index % commitEvery == commitEvery - 1 { try store.commit() }
+                    }
+                    // Without an fdatasync: what the disk needs is not what the store needs.
+                    store.finishedSync(store.beginSync())
+                } catch { failure = error }
+            }
+            cpu += measured.cpu
+            wall += measured.wall
+            if round % 400 == 399 {
+                rounds.append((cpu / 400, wall / 400))
+                cpu = 0
+                wall = 0
+            }
+        }
+        if let failure { throw failure }
+        try store.commit()
+        store.finishedSync(store.beginSync())
+        let numbers = store.statistics
+        rounds.sort { $0.cpu < $1.cpu }
+        let middle = rounds[rounds.count / 2]
+        return BenchResult(
+            name: name, count: numbers.appended, cpuNanoseconds: middle.cpu / Double(ids.count),
+            wallNanoseconds: middle.wall / Double(ids.count),
+            figures: [
+                ("bytes_per_sample", Double(numbers.usedPages * 4096) / Double(numbers.samples)),
+                ("written_bytes_per_sample", Double(numbers.writtenBytes) / Double(numbers.appended)),
+                ("samples", Double(numbers.samples)), ("pages", Double(numbers.usedPages)),
+            ])
+    }
+}

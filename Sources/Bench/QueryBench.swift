@@ -1,0 +1,81 @@
+// What it costs to ask the store for a stretch of time.
+
+import Model
+import Store
+
+/// Ten million samples of 1000 series over 24 hours, as `Bench store` writes them, and one series at 1 Hz.
+func queryBench() -> [BenchResult] {
+    do {
+        let day = try BenchStore()
+        try day.fill("query.fill", each: 10_000, commitEvery: BenchStore.commitEverySecond)
+        return [try hours(day.store, day.ids), try chart(), try hourlyMeans(day.store, day.ids)]
+    } catch {
+        Bench.fail("the benchmark of the queries stopped: \(error)")
+    }
+}
+
+/// Every sample of one series over one hour.
+private func hours(_ store: RingStore, _ ids: [SeriesID]) throws -> BenchResult {
+    var samples = 0
+    var sum = 0.0
+    let count = 2000
+    let measured = Bench.median(runs: 5) {
+        samples = 0
+        for index in 0..<count {
+            let from = BenchStore.start + .minutes(Int64(index * 37 % (22 * 60)))
+            store.scan(ids[index * 7 % ids.count], from: from, to: from + .hours(1)) {
+                if case .number(let number) = $0.value { sum += number }
+                samples += 1
+                return true
+            }
+        }
+    }
+    guard samples > 0, sum != 0 else { throw BenchFailure("the hours are empty") }
+    return BenchResult(
+        name: "query.hour", count: count, cpuNanoseconds: measured.cpu / Double(count),
+        wallNanoseconds: measured.wall / Double(count), figures: [("samples", Double(samples / count))])
+}
+
+/// A day at 1 Hz as 500 points, which is what a chart asks for. Nine other series lie between its samples.
+private func chart() throws -> BenchResult {
+    let day = try BenchStore(series: 10)
+    try day.fill("query.fill", each: 86_400, interval: 1000, commitEvery: 10)
+    let (store, ids) = (day.store, day.ids)
+    let start = BenchStore.start
+    let step = Duration(milliseconds: 86_400_000 / 500)
+    let points = store.points(ids[7], from: start, to: start + .hours(24), step: step)
+    let samples = points.reduce(0) { $0 + $1.count }
+    guard points.count == 500, samples > 86_000 else {
+        throw BenchFailure("the chart has \(points.count) points of \(samples) samples")
+    }
+    let count = 20
+    var found = 0
+    let measured = Bench.median(runs: 5) {
+        for index in 0..<count {
+            found += store.points(ids[index % ids.count], from: start, to: start + .hours(24), step: step).count
+        }
+    }
+    guard found == 500 * count * 6 else { throw BenchFailure("\(found) points in all") }
+    return BenchResult(
+        name: "query.day_500_points", count: count, cpuNanoseconds: measured.cpu / Double(count),
+        wallNanoseconds: measured.wall / Double(count),
+        figures: [
+            ("samples", Double(samples)), ("ns_per_sample", measured.cpu / Double(count) / Double(samples)),
+        ])
+}
+
+/// Hourly means of all series over the whole day, as one operation.
+private func hourlyMeans(_ store: RingStore, _ ids: [SeriesID]) throws -> BenchResult {
+    var sum = 0.0
+    let measured = Bench.median(runs: 3) {
+        for id in ids {
+            for point in store.points(id, from: BenchStore.start, to: BenchStore.start + .hours(24), step: .hours(1)) {
+                sum += point.mean ?? 0
+            }
+        }
+    }
+    guard sum != 0 else { throw BenchFailure("the means are empty") }
+    return BenchResult(
+        name: "query.hourly_means", count: 1, cpuNanoseconds: measured.cpu, wallNanoseconds: measured.wall,
+        figures: [("series", Double(ids.count)), ("cpu_ms", measured.cpu / 1e6)])
+}
