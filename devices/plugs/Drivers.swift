@@ -11,4 +11,5 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     Homie.self,
     HomeAssistant.self,
     SparkplugB.self,
+    Zigbee2MQTT.self,
 ]
