@@ -138,7 +138,7 @@ package enum OpenAPI {
                   "energy_wh": {"type": ["number", "null"], "minimum": 0}, "idle_energy_wh": {"type": ["number", "null"], "minimum": 0},
                   "energy_method": {"type": ["string", "null"]}, "energy_corrections": {"type": "integer", "minimum": 0},
                   "mass_in_g": {"type": ["object", "null"]}, "mass_product_g": {"type": ["object", "null"]}, "mass_scrap_g": {"type": ["object", "null"]},
-                  "items": {"type": ["integer", "null"], "minimum": 0}, "shots": {"type": ["integer", "null"], "minimum": 0},
+                  "items": {"type": ["integer", "null"], "minimum": 0}, "scrap": {"type": ["integer", "null"], "minimum": 0}, "shots": {"type": ["integer", "null"], "minimum": 0},
                   "filament_mm": {"type": ["number", "null"], "minimum": 0}
                 }
               },

@@ -28,7 +28,7 @@ enum RollupTable {
             "class", "machines", "coverage_usage", "coverage_energy", "coverage_mass", "open_s", "late_dropped",
         ] + states.map { "\($0.rawValue)_s" } + JobOutcome.allCases.map { "jobs_\($0.rawValue)" } + [
             "energy_wh", "idle_energy_wh", "energy_method", "energy_corrections", "mass_in_g", "mass_product_g",
-            "mass_scrap_g", "items", "shots", "filament_mm", "received", "digest",
+            "mass_scrap_g", "items", "shots", "filament_mm", "received", "digest", "scrap",
         ]
 
     static var header: [UInt8] { Array((columns.joined(separator: ",") + "\r\n").utf8) }
@@ -73,6 +73,7 @@ enum RollupTable {
             .optional(totals.energyMethod), .integer(totals.energyCorrections), mass(totals.massIn),
             mass(totals.massProduct), mass(totals.massScrap), count(totals.items), count(totals.shots),
             thousandths(totals.filamentMicrometres), .string(rollup.received.description), .string(rollup.digest),
+            count(totals.scrap),
         ]
         for (index, cell) in cells.enumerated() {
             if index > 0 { text.append(UInt8(ascii: ",")) }

@@ -71,7 +71,9 @@ package struct UsageTotals: Hashable, Sendable {
     package var massIn: [String: Int64]
     package var massProduct: [String: Int64]
     package var massScrap: [String: Int64]
+    /// Good items, and beside them those that were no good.
     package var items: Int64?
+    package var scrap: Int64?
     package var shots: Int64?
     package var filamentMicrometres: Int64?
 
@@ -79,7 +81,8 @@ package struct UsageTotals: Hashable, Sendable {
         states: [Int64] = [Int64](repeating: 0, count: MachineState.allCases.count), jobs: [Int64]? = nil,
         energyMilliwattHours: Int64? = nil, idleEnergyMilliwattHours: Int64? = nil, energyMethod: String? = nil,
         energyCorrections: Int64 = 0, massIn: [String: Int64] = [:], massProduct: [String: Int64] = [:],
-        massScrap: [String: Int64] = [:], items: Int64? = nil, shots: Int64? = nil, filamentMicrometres: Int64? = nil
+        massScrap: [String: Int64] = [:], items: Int64? = nil, scrap: Int64? = nil, shots: Int64? = nil,
+        filamentMicrometres: Int64? = nil
     ) {
         self.states = states
         self.jobs = jobs
@@ -91,6 +94,7 @@ package struct UsageTotals: Hashable, Sendable {
         self.massProduct = massProduct
         self.massScrap = massScrap
         self.items = items
+        self.scrap = scrap
         self.shots = shots
         self.filamentMicrometres = filamentMicrometres
     }
@@ -136,6 +140,7 @@ package struct UsageTotals: Hashable, Sendable {
         total.massProduct = a.massProduct.merging(b.massProduct, uniquingKeysWith: sum)
         total.massScrap = a.massScrap.merging(b.massScrap, uniquingKeysWith: sum)
         total.items = known(a.items, b.items)
+        total.scrap = known(a.scrap, b.scrap)
         total.shots = known(a.shots, b.shots)
         total.filamentMicrometres = known(a.filamentMicrometres, b.filamentMicrometres)
         return total

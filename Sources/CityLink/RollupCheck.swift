@@ -89,7 +89,7 @@ extension RollupContent {
         text.hasPrefix("urn:") && text.utf8.count > 6 && isName(text, also: ":._~-/+@%")
     }
 
-    private static func isName(_ text: String, also marks: String) -> Bool {
+    fileprivate static func isName(_ text: String, also marks: String) -> Bool {
         let extra = Set(marks.utf8)
         // A first letter or digit keeps spreadsheets from taking a name for a formula.
         guard let first = text.utf8.first, !extra.contains(first), text.utf8.count <= 200 else { return false }
@@ -117,11 +117,15 @@ extension UsageTotals {
             problems.append("\(name) must have five outcomes of jobs")
         }
         let single = [
-            energyMilliwattHours, idleEnergyMilliwattHours, energyCorrections, items, shots, filamentMicrometres,
+            energyMilliwattHours, idleEnergyMilliwattHours, energyCorrections, items, scrap, shots, filamentMicrometres,
         ]
         let isNegative =
             single.contains { ($0 ?? 0) < 0 } || states.contains { $0 < 0 } || (jobs ?? []).contains { $0 < 0 }
             || [massIn, massProduct, massScrap].contains { $0.values.contains { $0 < 0 } }
         if isNegative { problems.append("\(name) has a negative number") }
+        for material in [massIn, massProduct, massScrap].flatMap(\.keys)
+        where !RollupContent.isName(material, also: "_-.") {
+            problems.append("\(name) has a material that is no plain word: '\(material.prefix(40))'")
+        }
     }
 }

@@ -71,7 +71,7 @@ extension RollupContent {
 extension UsageTotals {
     /// The members that totals, classes and machines share.
     var members: [JSON.Member] {
-        [
+        var members: [JSON.Member] = [
             .init("states_s", .named(MachineState.allCases, states) { .thousandths($0) }),
             .init("jobs", jobs.map { .named(JobOutcome.allCases, $0) { .integer($0) } } ?? .null),
             .init("energy_wh", .thousandths(energyMilliwattHours)),
@@ -85,6 +85,9 @@ extension UsageTotals {
             .init("shots", shots.map { .integer($0) } ?? .null),
             .init("filament_mm", .thousandths(filamentMicrometres)),
         ]
+        // Came later than the others; a window of which nobody counts scrap keeps its digest.
+        if let scrap { members.append(.init("scrap", .integer(scrap))) }
+        return members
     }
 }
 

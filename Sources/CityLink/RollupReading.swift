@@ -208,6 +208,7 @@ private struct RollupReader {
         totals.massProduct = masses(json, "mass_product_g", path)
         totals.massScrap = masses(json, "mass_scrap_g", path)
         totals.items = count(json, "items", path)
+        totals.scrap = count(json, "scrap", path)
         totals.shots = count(json, "shots", path)
         totals.filamentMicrometres = thousandths(json, "filament_mm", path)
         return totals

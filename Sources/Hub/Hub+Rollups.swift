@@ -66,9 +66,22 @@ extension Hub {
         totals.energyCorrections = sum.corrections
         if channels.contains("shots") { totals.shots = sum.shots }
         if channels.contains("items") || machine.configuration.itemsPerShot != nil { totals.items = sum.items }
+        if channels.contains("scrap") { totals.scrap = sum.scrap }
+        totals.massIn = Self.byName(sum.massIn)
+        totals.massProduct = Self.byName(sum.massProduct)
+        totals.massScrap = Self.byName(sum.massScrap)
         let usage = CityLink.MachineUsage(
             id: machine.configuration.id, className: machine.configuration.machineClass, totals: totals)
         return Part(usage: usage, covered: sum.energyCovered, expected: expected, late: sum.late)
+    }
+
+    /// Polymers of which there was any, with their milligrams.
+    private static func byName(_ masses: [Int64]) -> [String: Int64] {
+        var named: [String: Int64] = [:]
+        for polymer in Polymer.allCases where masses[polymer.index] != 0 {
+            named[polymer.rawValue] = masses[polymer.index]
+        }
+        return named
     }
 
     /// A share in thousandths, so that a hair's breadth makes no new revision; nil where there is nothing to share.

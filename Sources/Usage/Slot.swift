@@ -24,6 +24,18 @@ package struct Slot: Hashable, Sendable {
     package var filament: Int64 = 0
     /// Samples that came too late for their own slot.
     package var late: Int64 = 0
+    /// Milligrams by polymer, in the order of `Polymer.allCases`: what went in, what came out good, what was scrap.
+    package var massIn = [Int64](repeating: 0, count: Polymer.allCases.count)
+    package var massProduct = [Int64](repeating: 0, count: Polymer.allCases.count)
+    package var massScrap = [Int64](repeating: 0, count: Polymer.allCases.count)
+    /// Items that were no good; `items` are the good ones.
+    package var scrap: Int64 = 0
+    /// Milliseconds for which the mass is known.
+    package var massCovered: Int64 = 0
+    /// Two accounts of what left the machine, product and scrap together, in milligrams: shots times what the mould
+    /// holds, and what was weighed. They are compared over a window.
+    package var massByShots: Int64 = 0
+    package var massByScale: Int64 = 0
 
     package init() {}
 
@@ -38,6 +50,15 @@ package struct Slot: Hashable, Sendable {
         a.items += b.items
         a.filament += b.filament
         a.late += b.late
+        for i in a.massIn.indices {
+            a.massIn[i] += b.massIn[i]
+            a.massProduct[i] += b.massProduct[i]
+            a.massScrap[i] += b.massScrap[i]
+        }
+        a.scrap += b.scrap
+        a.massCovered += b.massCovered
+        a.massByShots += b.massByShots
+        a.massByScale += b.massByScale
     }
 
     package subscript(state: MachineState) -> Int64 {

@@ -91,14 +91,14 @@ private let later = firstDay + .hours(97)
             coverage_energy,coverage_mass,open_s,late_dropped,running_s,preparing_s,paused_s,blocked_s,idle_s,fault_s,\
             offline_s,unknown_s,maintenance_s,jobs_completed,jobs_cancelled,jobs_failed,jobs_interrupted,jobs_unknown,\
             energy_wh,idle_energy_wh,energy_method,energy_corrections,mass_in_g,mass_product_g,mass_scrap_g,items,shots,\
-            filament_mm,received,digest
+            filament_mm,received,digest,scrap
             """
         #expect(String(lines[0]) == columns)
         let digest = try #require(city.book.windows.values.first?.digest)
         let line = """
             urn:fablabs:io:lab:seoul,P1D,2026-11-22T15:00:00.000Z,2026-11-23T15:00:00.000Z,86400,Asia/Seoul,2026-11-23,1,3,\
             false,total,,1,0.982,0.997,1,36000,0,3600,0,0,0,82800,0,0,0,0,1,0,0,0,0,18422.375,,register,0,3120,,,52,55,\
-            812345,\(later),\(digest)
+            812345,\(later),\(digest),
             """
         #expect(String(lines[1]) == line)
         let classes = city.answer(get("/v1/rollups", [("format", "csv"), ("detail", "class")]), now: later)

@@ -33,6 +33,19 @@ import Testing
         #expect(RollupContent.digest(of: item, sha256) == goldenDigest)
     }
 
+    /// What came later into the format stands only where somebody counts it, so that old windows keep their digests.
+    @Test func scrapStandsOnlyWhereItIsCounted() {
+        let item = day { $0.totals.scrap = nil }.item(epoch: 1, revision: 1, emitted: firstDay)
+        #expect(item["totals"]?["scrap"] == nil)
+        let counted = day { $0.totals.scrap = 0 }.item(epoch: 1, revision: 1, emitted: firstDay)
+        #expect(counted["totals"]?["scrap"]?.integer == 0)
+    }
+
+    @Test func materialsArePlainWords() {
+        #expect(day { $0.totals.massScrap = ["=cmd()": 1] }.check().count == 1)
+        #expect(day { $0.totals.massProduct = ["pp": -1] }.check().count == 1)
+    }
+
     @Test func unknownIsNullAndMeasuredZeroIsZero() {
         let unknown = day {
             $0.totals.energyMilliwattHours = nil; $0.totals.jobs = nil; $0.coverage.mass = nil
@@ -74,12 +87,15 @@ import Testing
     @Test func addingKeepsWhatOneKnows() {
         let a = UsageTotals(
             jobs: [1, 2, 3, 4, 5], energyMilliwattHours: 5, energyMethod: "register", massIn: ["pp": 1])
-        let b = UsageTotals(energyMilliwattHours: 7, energyMethod: "integrated", massIn: ["pp": 2, "pe": 3], items: 4)
+        let b = UsageTotals(
+            energyMilliwattHours: 7, energyMethod: "integrated", massIn: ["pp": 2, "pe": 3], items: 4,
+            scrap: 2)
         let sum = a + b
         #expect(sum.energyMilliwattHours == 12)
         #expect(sum.energyMethod == "mixed")
         #expect(sum.jobs == [1, 2, 3, 4, 5])
         #expect(sum.massIn == ["pp": 3, "pe": 3])
+        #expect(sum.scrap == 2)
         #expect(sum.items == 4)
         #expect(sum.shots == nil)
         var huge = UsageTotals(items: .max)

@@ -76,6 +76,8 @@ func randomContent(_ random: inout SeededRandom, lab: String = seoul, day number
         }
         if Bool.random(using: &random) { totals.massIn["pp"] = .random(in: 0...1 << 30, using: &random) }
         if Bool.random(using: &random) { totals.massScrap["pe"] = .random(in: 0...1 << 30, using: &random) }
+        if Bool.random(using: &random) { totals.massProduct["hdpe"] = .random(in: 0...1 << 30, using: &random) }
+        if Bool.random(using: &random) { totals.scrap = .random(in: 0...9, using: &random) }
         if Bool.random(using: &random) { totals.filamentMicrometres = .random(in: 0...1 << 40, using: &random) }
         return totals
     }
