@@ -103,6 +103,7 @@ extension Hub {
     /// The same for a reading that just came and for one that is remembered.
     mutating func apply(_ value: Value, channel: Int, device index: Int, at time: Instant) {
         guard let machine = devices[index].machine else { return }
+        touch(machine)
         switch (devices[index].roles[channel], value) {
         case (.state, .state(let state, let reason)):
             machines[machine].usage.observe(state: state, reason: reason, at: time)
@@ -129,6 +130,7 @@ extension Hub {
     mutating func applyOnline(_ isOnline: Bool, device index: Int, at time: Instant) {
         devices[index].isOnline = isOnline
         guard let machine = devices[index].machine, devices[index].tellsState else { return }
+        touch(machine)
         if isOnline { return machines[machine].usage.back(at: time) }
         // Of several devices that tell the state, the last one that goes takes the machine with it.
         let others = configuration.machines[machine].devices.filter { $0 != index && devices[$0].tellsState }
@@ -140,6 +142,7 @@ extension Hub {
     /// From `time` on the gateway knew nothing.
     mutating func applyBlindness(_ reason: String, at time: Instant) {
         for index in machines.indices { machines[index].usage.blind(reason, at: time) }
+        touchAll()
         for index in devices.indices {
             devices[index].isOnline = nil
             devices[index].lastSeen = nil

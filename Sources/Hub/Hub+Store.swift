@@ -8,12 +8,14 @@ extension Hub {
         if storeTrouble != reason { act(.log(.error, "store: \(reason)")) }
         storeTrouble = reason
         storeFailed = true
+        alertsMayDiffer = true
     }
 
     package mutating func storeWorks() {
         guard storeFailed else { return }
         storeFailed = false
         storeTrouble = nil
+        alertsMayDiffer = true
         act(.log(.notice, "store: writing again"))
     }
 }

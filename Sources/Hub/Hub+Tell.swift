@@ -48,10 +48,11 @@ extension Hub {
 
     /// A machine's state, if it is another one than was told last.
     mutating func tellState(of index: Int) {
+        let isNew = machines[index].usage.state != machines[index].told.state
+        guard isNew || machines[index].usage.reason != machines[index].told.reason else { return }
         let usage = machines[index].usage
-        guard usage.state != machines[index].told.state || usage.reason != machines[index].told.reason else { return }
-        let isNew = usage.state != machines[index].told.state
         machines[index].told = (usage.state, usage.reason)
+        alertsMayDiffer = true
         let id = machines[index].configuration.id
         if isNew { act(.log(.info, "machine \(id): \(usage.state.rawValue) (\(usage.reason))")) }
         act(
@@ -66,8 +67,7 @@ extension Hub {
 
     /// Decisions about counters that a person may want to look at.
     mutating func tellCorrections(of index: Int) {
-        let events = machines[index].usage.events
-        guard let newest = events.last, newest != machines[index].lastCorrection else { return }
+        guard let newest = machines[index].usage.events.last, newest != machines[index].lastCorrection else { return }
         machines[index].lastCorrection = newest
         let change = newest.correction
         act(
@@ -79,6 +79,8 @@ extension Hub {
 
     /// Alerts that are new, or over.
     mutating func tellAlerts() {
+        guard alertsMayDiffer else { return }
+        alertsMayDiffer = false
         let now = alerts()
         for alert in now where !toldAlerts.contains(where: { $0.id == alert.id }) {
             act(.event("alert", eventData(alert.members + [.init("active", .bool(true))])))

@@ -11,36 +11,96 @@ extension Hub {
     /// A broker that is started again is back within this time. After it, its devices were out of sight all the while.
     static let brokerPatience = Duration.seconds(60)
 
-    /// When `tick` must be called even if nothing arrives.
+    /// When `tick` must be called even if nothing arrives: when the first of what time alone brings is due, and at once
+    /// where something arrived that is to be told.
     package var deadline: Moment {
-        var earliest = lineDeadline
-        // Once a second is soon enough for silence, dwell and windows.
-        if let lastTick {
-            earliest = min(earliest, lastTick.moment + .seconds(1) * linkSpeed)
-        } else {
-            earliest = Moment(nanoseconds: 0)
-        }
-        return earliest
+        guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
+        return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat))
     }
 
-    /// Time has passed.
-    package mutating func tick(at now: Now) {
+    /// The first moment that is later than `moment` by more than `length`.
+    static func after(_ moment: Moment, _ length: Duration) -> Moment { moment + length + .milliseconds(1) }
+
+    /// What follows from time alone comes before what arrives now, so that nothing depends on when somebody looked.
+    mutating func look(at now: Now) {
         noticeSetClock(at: now)
+        if now.moment >= due.silence { noticeSilence(at: now) }
+        lastLook = now
+    }
+
+    /// Something was said about a machine.
+    mutating func touch(_ machine: Int) {
+        guard !machines[machine].isTouched else { return }
+        machines[machine].isTouched = true
+        touched.append(machine)
+    }
+
+    mutating func touchAll() {
+        for machine in machines.indices { touch(machine) }
+    }
+
+    /// Time has passed, or something arrived. Costs what is due.
+    package mutating func tick(at now: Now) {
+        look(at: now)
         serveLines(at: now)
-        for index in devices.indices { noticeSilence(of: index, at: now) }
-        if now.moment >= nextBeat {
-            nextBeat = now.moment + Self.beat
+        if now.moment >= due.beat {
+            due.beat = now.moment + Self.beat
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
         }
+        if now.moment >= due.machines {
+            due.machines = .never
+            for index in machines.indices {
+                if machines[index].due <= now.moment {
+                    touch(index)
+                } else {
+                    due.machines = min(due.machines, machines[index].due)
+                }
+            }
+        }
+        if now.moment >= due.windows { book(at: now) } else { tellTouched(at: now) }
+        if let again = windows.changesDue { due.windows = min(due.windows, again) }
+        if now.moment >= due.windows {
+            for window in windows.due(at: now) { act(.window(window)) }
+            due.windows = windows.next(after: now)
+        }
+        tellAlerts()
+    }
+
+    /// Books every machine's time up to now, for who looks at it; otherwise that happens when a window closes.
+    package mutating func settle(at now: Now) {
+        look(at: now)
+        book(at: now)
+    }
+
+    private mutating func book(at now: Now) {
         for index in machines.indices {
             machines[index].usage.advance(to: horizon(of: index, at: now))
+            touch(index)
+        }
+        tellTouched(at: now)
+    }
+
+    /// Says what is new about the machines that something was said about, and when they change by themselves.
+    private mutating func tellTouched(at now: Now) {
+        for index in touched {
+            machines[index].isTouched = false
+            machines[index].due = .never
+            if var change = machines[index].usage.nextChange {
+                if change <= now.wall {
+                    machines[index].usage.advance(to: horizon(of: index, at: now))
+                    change = machines[index].usage.nextChange ?? .distantFuture
+                }
+                // Where nothing is known beyond a horizon, nothing changes until that is known.
+                if change > now.wall, change < .distantFuture {
+                    machines[index].due = now.moment + (change - now.wall)
+                }
+            }
+            due.machines = min(due.machines, machines[index].due)
             tellState(of: index)
             tellCorrections(of: index)
             windows.changed(slots: machines[index].usage.takeDirtySlots())
         }
-        tellAlerts()
-        for window in windows.due(at: now) { act(.window(window)) }
-        lastTick = now
+        touched.removeAll(keepingCapacity: true)
     }
 
     /// Up to when it is known what a machine does: not beyond the moment at which its broker went away.
@@ -58,25 +118,40 @@ extension Hub {
 
     /// A wall clock that jumped leaves a stretch of which nothing is known.
     private mutating func noticeSetClock(at now: Now) {
-        guard let lastTick else { return }
-        let passed = now.moment - lastTick.moment
-        let shown = now.wall - lastTick.wall
+        let passed = now.moment - lastLook.moment
+        let shown = now.wall - lastLook.wall
         let jump = shown.milliseconds - passed.milliseconds
         guard jump.magnitude > (Self.clockTolerance * linkSpeed).milliseconds.magnitude else { return }
         act(.log(.warning, "the clock was set by \(jump / 1000) s; the time between is counted as unknown"))
-        markBlind("clock was set", at: lastTick.wall)
+        markBlind("clock was set", at: lastLook.wall)
+        due.windows = now.moment
     }
 
-    /// Silence beyond the device's limit is offline, from the moment of the limit on.
-    private mutating func noticeSilence(of index: Int, at now: Now) {
-        guard devices[index].isOnline == true, let seen = devices[index].lastSeen else { return }
-        if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince,
-            now.moment - down.moment > Self.brokerPatience
-        {
-            return setOnline(index, false, "broker away", at: down.wall)
+    /// Silence beyond a device's limit is offline, from the moment of the limit on. What ended first is told first.
+    private mutating func noticeSilence(at now: Now) {
+        due.silence = .never
+        var silent: [(device: Int, since: Instant, reason: String)] = []
+        for index in devices.indices {
+            guard devices[index].isOnline == true, let seen = devices[index].lastSeen else { continue }
+            if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince {
+                let patience = Self.after(down.moment, Self.brokerPatience)
+                if now.moment >= patience {
+                    silent.append((index, down.wall, "broker away"))
+                    continue
+                }
+                due.silence = min(due.silence, patience)
+            }
+            let limit = devices[index].configuration.silence
+            let end = Self.after(seen.moment, limit)
+            if now.moment >= end {
+                silent.append((index, seen.wall + limit, "silent"))
+            } else {
+                due.silence = min(due.silence, end)
+            }
         }
-        let limit = devices[index].configuration.silence
-        if now.moment - seen.moment > limit { setOnline(index, false, "silent", at: seen.wall + limit) }
+        for (device, since, reason) in silent.sorted(by: { ($0.since, $0.device) < ($1.since, $1.device) }) {
+            setOnline(device, false, reason, at: since)
+        }
     }
 }
 
@@ -119,6 +194,19 @@ package struct WindowSchedule: Sendable {
         }
     }
 
+    /// When windows that were offered already and changed since are looked at again; nil where there are none.
+    var changesDue: Moment? { changed.isEmpty ? nil : lastChanges + Self.changesEvery }
+
+    /// When `due` finds something again, by the clocks as they go now.
+    func next(after now: Now) -> Moment {
+        var next = Moment.never
+        for (grain, since) in offered {
+            let end = Window.containing(since, grain, in: zone).end + Self.grace(grain)
+            next = min(next, now.moment + (end - now.wall))
+        }
+        return changesDue.map { min(next, $0) } ?? next
+    }
+
     mutating func due(at now: Now) -> [Window] {
         var windows: [Window] = []
         for grain in Window.Grain.allCases {
@@ -128,9 +216,7 @@ package struct WindowSchedule: Sendable {
             if let last = ended.last { offered[grain] = last.end }
             windows += ended
         }
-        if !changed.isEmpty,
-            now.moment >= (lastChanges.nanoseconds == .min ? now.moment : lastChanges + Self.changesEvery)
-        {
+        if let changesDue, now.moment >= changesDue {
             lastChanges = now.moment
             windows += changed.sorted { $0.start < $1.start }
             changed.removeAll()

@@ -15,9 +15,15 @@ package struct Hub {
     var windows: WindowSchedule
     /// Series of the gateway itself: a beat each minute, and marks where it was blind.
     var beatSeries: SeriesID?
-    var nextBeat = Moment(nanoseconds: .min)
-    var lastTick: Now?
+    /// When what follows from time alone comes next.
+    var due = Deadlines()
+    /// When the owner last said what time it is.
+    var lastLook: Now
+    /// Machines that something was said about since the last tick.
+    var touched: [Int] = []
     var toldAlerts: [Alert] = []
+    /// Something happened that can begin or end an alert.
+    var alertsMayDiffer = true
     private var outbox = Outbox()
     private var pendingEffects: [Effect] = []
     /// Links answer in real time however fast the lab's clock runs.
@@ -35,6 +41,7 @@ package struct Hub {
     package init(_ configuration: Configuration, store: RingStore, at now: Now) {
         self.configuration = configuration
         self.store = store
+        lastLook = now
         linkSpeed = Int64(configuration.simulation?.speed ?? 1)
         windows = WindowSchedule(zone: configuration.lab.zone, start: now.wall)
         brokers = configuration.brokers.map { BrokerRuntime(configuration: $0) }
@@ -73,6 +80,7 @@ package struct Hub {
     package mutating func message(
         _ payload: borrowing Span<UInt8>, topic: String, isRetained: Bool, broker: Int, at now: Now
     ) {
+        look(at: now)
         tally.messages += 1
         let routes = route(topic, broker)
         if routes.isEmpty { tally.unrouted += 1 }
@@ -88,6 +96,7 @@ package struct Hub {
 
     /// Some bytes from a serial line.
     package mutating func bytes(_ chunk: borrowing Span<UInt8>, line index: Int, at now: Now) {
+        look(at: now)
         tally.chunks += 1
         if lines[index].turns == .recorded {
             for device in lines[index].devices { hear(chunk, device, at: now) }
@@ -127,11 +136,17 @@ package struct Hub {
     /// A broker came or went.
     package mutating func broker(_ index: Int, isUp: Bool, _ reason: String, at now: Now) {
         guard brokers[index].isUp != isUp || brokers[index].trouble != reason else { return }
-        if brokers[index].isUp, !isUp { brokers[index].downSince = now }
+        look(at: now)
+        if brokers[index].isUp, !isUp {
+            brokers[index].downSince = now
+            due.silence = min(due.silence, Self.after(now.moment, Self.brokerPatience))
+        }
         if isUp { brokers[index].downSince = nil }
         brokers[index].isUp = isUp
         brokers[index].trouble = reason
         act(.log(isUp ? .notice : .warning, reason))
+        alertsMayDiffer = true
+        touchAll()
         guard isUp else { return }
         for device in devices.indices where devices[device].configuration.link == .broker(index) {
             outbox.removeAll()
@@ -143,6 +158,8 @@ package struct Hub {
     /// A serial line was opened or lost.
     package mutating func line(_ index: Int, isOpen: Bool, _ reason: String, at now: Now) {
         guard lines[index].isOpen != isOpen || lines[index].trouble != reason else { return }
+        look(at: now)
+        alertsMayDiffer = true
         lines[index].isOpen = isOpen
         lines[index].trouble = reason
         lines[index].asked = nil
@@ -227,6 +244,9 @@ package struct Hub {
     mutating func setOnline(_ index: Int, _ isOnline: Bool, _ reason: String, at time: Instant) {
         guard devices[index].isOnline != isOnline else { return }
         devices[index].isOnline = isOnline
+        alertsMayDiffer = true
+        // Its silence is watched from here on.
+        if isOnline { due.silence = min(due.silence, lastLook.moment) }
         if !isOnline { devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count) }
         if let series = devices[index].onlineSeries {
             store.append(series, time, .number(isOnline ? 1 : 0))

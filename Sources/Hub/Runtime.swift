@@ -91,6 +91,22 @@ struct MachineRuntime {
     var usage: MachineUsage
     var told: (state: MachineState, reason: String) = (.unknown, "")
     var lastCorrection: UsageEvent?
+    /// It stands in `Hub.touched`.
+    var isTouched = false
+    /// When its state changes by itself.
+    var due = Moment.never
+}
+
+/// When each kind of thing that follows from time alone is due. A moment may be too early, never too late: who comes
+/// too early looks, and goes again.
+struct Deadlines {
+    /// A device's silence, or a broker's, becomes too long.
+    var silence = Moment.never
+    /// A machine's state changes by itself.
+    var machines = Moment.never
+    /// A window is to be closed, or looked at again.
+    var windows = Moment(nanoseconds: .min)
+    var beat = Moment(nanoseconds: .min)
 }
 
 /// What the owner of the hub must do.

@@ -70,6 +70,14 @@ package struct MachineUsage: Hashable, Sendable {
     package var since: Instant { timeline.since }
     /// Everything before is decided, unless an energy counter is in doubt.
     package var settled: Instant { timeline.settled }
+    /// When its state changes by itself, unless something is said before: a dwell or a soak is over, or the last shot is
+    /// old.
+    package var nextChange: Instant? {
+        guard case .press = rule.source, timeline.state != .offline,
+            let until = press.state(at: timeline.settled).until
+        else { return timeline.due }
+        return min(until, timeline.due ?? until)
+    }
 
     // MARK: what devices say
 

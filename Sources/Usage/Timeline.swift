@@ -26,6 +26,9 @@ struct Timeline: Hashable {
         let to: Instant
     }
 
+    /// When the change that waits is certain.
+    var due: Instant? { pending?.due }
+
     init(start: Instant) {
         since = start
         settled = start

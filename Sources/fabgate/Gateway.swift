@@ -262,8 +262,10 @@ final class Gateway {
 
     private func answer(_ request: HTTPRequest) -> HTTPResponse {
         let pusher = pusher
+        let now = clock.now()
+        hub.settle(at: now)
         let around = WebSurroundings(
-            now: clock.now(), software: Version.number, outbox: pusher?.outboxJSON ?? CityPusher.emptyOutbox,
+            now: now, software: Version.number, outbox: pusher?.outboxJSON ?? CityPusher.emptyOutbox,
             rollups: { [hub] from, to, grain in
                 let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
                 return RollupListing.json(hub, from: from, to: to, grain: grain, source: source)

@@ -55,6 +55,7 @@ final class Replay {
         let status = loop.run()
         if let failure { throw failure }
         hub.tick(at: now)
+        hub.settle(at: now)
         try carryOut()
         try region?.sync()
         finish(isWhole: status == 0 && pending == nil)

@@ -123,7 +123,12 @@ package final class SimulatedWorld<Book: RollupBook> {
         if let isDeadUntil {
             next = min(next, isDeadUntil)
         } else {
-            next = min(next, now.wall + max(.milliseconds(1), min(hub.deadline - now.moment, .seconds(1))))
+            next = min(next, now.wall + max(.milliseconds(1), hub.deadline - now.moment))
+            if let answer = city.due {
+                next = min(next, answer)
+            } else if !disk.rows.isEmpty {
+                next = min(next, now.wall + max(.seconds(1), outbox.nextAttempt - now.moment))
+            }
         }
         return max(next, now.wall + .milliseconds(1))
     }

@@ -40,6 +40,9 @@ struct VirtualGateway {
     private(set) var closed: [RollupKey: RollupContent] = [:]
     /// Whether what the lab says reaches the hub.
     var isConnected = true
+    /// Somebody looks at times that nobody asked for: so long after each other at most.
+    var looks: (random: SeededRandom, most: Int64)?
+    private var nextLook = Instant.distantPast
     private let source = RollupSource(gateway: "virtual", software: "test", tzdata: "test")
 
     init(seed: UInt64, start: Instant, megabytes: Int = 32) throws {
@@ -71,15 +74,25 @@ struct VirtualGateway {
         while now.wall < end {
             let deadline = hub.deadline
             let sleep = deadline.nanoseconds == .max ? Int64(1000) : (deadline - now.moment).milliseconds
-            let next = min(end, min(lab.nextEvent, now.wall + .milliseconds(max(1, sleep))))
+            var next = min(end, min(lab.nextEvent, now.wall + .milliseconds(max(1, sleep))))
+            if looks != nil { next = min(next, max(nextLook, now.wall)) }
             pass(max(1, (next - now.wall).milliseconds))
             var said: [Emission] = []
             lab.advance(to: now.wall) { said.append($0) }
             for emission in said where isConnected { hear(emission) }
             if now.moment >= hub.deadline { hub.tick(at: now) }
+            look()
             carryOut()
             _ = try hub.store.commit()
         }
+    }
+
+    private mutating func look() {
+        guard now.wall >= nextLook, var looks else { return }
+        nextLook = now.wall + .milliseconds(Int64.random(in: 1...looks.most, using: &looks.random))
+        self.looks = looks
+        if looks.most % 2 == 0 { hub.settle(at: now) }
+        hub.tick(at: now)
     }
 
     /// Time passes without anybody noticing.
