@@ -38,23 +38,38 @@ struct Measured {
     let wall: Double
 }
 
-/// The program: `Bench store|decode|rollup|query|all [--json]`.
+/// The program: `Bench store|decode|ingest|rollup|query|all [--json] [--messages N]`.
 enum Bench {
     /// Every benchmark by its name; one line for each family.
     private static var families: [(name: String, run: () -> [BenchResult])] {
         [
-            ("store", storeBench), ("decode", decodeBench), ("rollup", rollupBench), ("query", queryBench),
+            ("store", storeBench), ("decode", decodeBench), ("ingest", ingestBench), ("rollup", rollupBench),
+            ("query", queryBench),
         ]
     }
 
     static func main(_ arguments: [String]) {
+        if let status = ingestPeer(arguments) { exit(status) }
+        var arguments = arguments
+        if let place = arguments.firstIndex(of: "--messages"), place + 1 < arguments.count,
+            let count = Int(arguments[place + 1]), count >= 1000
+        {
+            IngestLoad.messages = count
+            arguments.removeSubrange(place...place + 1)
+        }
         let names = arguments.filter { !$0.hasPrefix("--") }
         let isJSON = arguments.contains("--json")
         let known = families.map(\.name) + ["all"]
         guard names.count == 1, known.contains(names[0]),
             arguments.allSatisfy({ !$0.hasPrefix("--") || $0 == "--json" })
         else {
-            fputs("usage: Bench \(known.joined(separator: "|")) [--json]\n  for example: Bench store --json\n", stderr)
+            fputs(
+                """
+                usage: Bench \(known.joined(separator: "|")) [--json] [--messages N]
+                  for example: Bench store --json
+                  --messages  how many messages one stretch of `ingest` has, 200000 without it
+
+                """, stderr)
             exit(64)
         }
         for family in families where names[0] == "all" || names[0] == family.name {
