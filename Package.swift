@@ -105,6 +105,18 @@ let package = Package(
         .testTarget(name: "PortsTests", dependencies: ["Model", "Store", "Ports"], swiftSettings: edge),
         .testTarget(name: "WholeTests", dependencies: ["Model", "Ports", "fabgate", "fabcity"], swiftSettings: edge),
         .testTarget(name: "TidyTests", swiftSettings: edge),
+        // Power cuts, kills and wear on real disks; `deploy/labs/README.md` tells of it.
+        .executableTarget(
+            name: "CrashLab", dependencies: ["Model", "Store", "CityLink", "Ports", "CLinux"], path: "Tests/CrashLab",
+            swiftSettings: edge),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Fuzzers need the coverage and the main loop of libFuzzer, which deploy/fuzz builds with and names here.
+if let fuzzer = Context.environment["FABGATE_LIBFUZZER"] {
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz", dependencies: ["Model", "Store", "CityLink", "Hub", "Ports"] + families, path: "Tests/Fuzz",
+            swiftSettings: edge, linkerSettings: [.unsafeFlags([fuzzer, "-lstdc++"])]))
+}

@@ -73,10 +73,7 @@ final class Gateway {
             }
             Log.write(store.recovery.lost > 0 ? .warning : .info, "store: \(store.recovery)")
         } else {
-            region = try FileRegion(creating: path, size: configuration.store.size)
-            store = try RingStore.create(
-                in: region, plan: StorePlan(seriesLimit: configuration.store.seriesLimit),
-                identity: Digest.randomBytes(16))
+            (region, store) = try NewStore.make(configuration)
         }
         return (region, Hub(configuration, store: store, at: now))
     }

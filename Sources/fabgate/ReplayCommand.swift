@@ -50,9 +50,7 @@ enum ReplayCommand {
         let path = configuration.storeFile
         guard Files.exists(path) else {
             try Files.makeFolder(configuration.store.path)
-            let region = try FileRegion(creating: path, size: configuration.store.size)
-            let plan = StorePlan(seriesLimit: configuration.store.seriesLimit)
-            return (region, try RingStore.create(in: region, plan: plan, identity: Digest.randomBytes(16)))
+            return try NewStore.make(configuration)
         }
         let region = try FileRegion(opening: path)
         let store = try RingStore(opening: region)

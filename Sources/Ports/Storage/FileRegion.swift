@@ -10,7 +10,8 @@ import Synchronization
 /// disk cannot hurt it and a sync writes no metadata of the file system.
 package final class FileRegion: Region {
     package let size: Int
-    package let path: String
+    package var path: String { name.withLock { $0 } }
+    private let name: Mutex<String>
     private let descriptor: CInt
     private let syncing = Mutex(())
     /// How many syncs failed. The system tells a failure once and then calls the pages clean, whatever became of them;
@@ -49,7 +50,7 @@ package final class FileRegion: Region {
     }
 
     private init(_ path: String, flags: CInt, locks: Bool, size: Int?) throws(RegionError) {
-        self.path = path
+        name = Mutex(path)
         let opened = open(path, flags | O_CLOEXEC, 0o600)
         guard opened >= 0 else {
             let hint = errno == EACCES ? "; this user may not" : errno == ENOSPC ? "; the disk is full" : ""
@@ -113,6 +114,13 @@ package final class FileRegion: Region {
         guard result == 0 else {
             throw RegionError("make \(path) durable: \(PortError.words(for: result))", code: result)
         }
+    }
+
+    /// Gives the file another name in the same folder, in place of what bears it now, and makes that durable.
+    package func rename(to new: String) throws(RegionError) {
+        guard Glibc.rename(path, new) == 0 else { throw Self.failure("rename", path, " to \(new)") }
+        name.withLock { $0 = new }
+        try syncFolder()
     }
 
     /// The file's name must survive, too.

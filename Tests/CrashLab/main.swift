@@ -1,0 +1,3 @@
+@preconcurrency import Glibc
+
+exit(CrashLab.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,0 +1,110 @@
+import Model
+import Ports
+import Store
+
+/// Pages of a store with right checksums and wrong content: what recovery and the page decoders must survive.
+///
+/// The input is a list of patches `page u8, offset u16, length u8, bytes` over a small store that was written before.
+/// After each patch the page's checksums are made right again, so that the decoders behind them see it. That is the
+/// only thing here that knows the format: the header's CRC at 8, the body's at 12, the body from 128 on.
+enum StoreFuzz {
+    private static let pages = 64
+    private static let start = Instant(milliseconds: 1_795_000_000_000)
+
+    /// A store with samples of every kind in journal and archive.
+    private static let image: [UInt8] = {
+        let region = MemoryRegion(size: pages * 4096)
+        do {
+            let store = try RingStore.create(
+                in: region, plan: StorePlan(seriesLimit: 12), identity: [UInt8](1...16))
+            let kinds: [Kind] = [.gauge, .counter, .state, .event]
+            let ids = try (0..<8).compactMap {
+                try store.series(SeriesKey(device: "d\($0)", channel: "c"), unit: nil, kind: kinds[$0 % 4])
+            }
+            for step in 0..<700 {
+                let value: StoredValue =
+                    switch step % 8 {
+                    case 2, 6: .text(["idle|", "running|PRINTING", "fault|\(step)"][step / 8 % 3])
+                    case 3, 7: step % 5 == 0 ? .unknown : .text("shot")
+                    case 1: .number(Double(step) * 12.5)
+                    default: .number(step % 7 == 0 ? Double(bitPattern: UInt64(step) << 40) : Double(step % 300) / 10)
+                    }
+                store.append(ids[step % ids.count], start + .milliseconds(Int64(step) * 997), value)
+                if step % 30 == 29 {
+                    try store.commit()
+                    store.finishedSync(store.beginSync())
+                }
+            }
+            try store.commit()
+        } catch { FuzzTarget.broken("the store to begin with: \(error)") }
+        return bytes(of: region)
+    }()
+
+    private static func bytes(of region: MemoryRegion) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: region.size)
+        do { try region.read(at: 0, into: &bytes) } catch { FuzzTarget.broken("\(error)") }
+        return bytes
+    }
+
+    /// A patch of nothing for every page that was written, and a few where lengths and counts stand.
+    static func seeds() -> [[UInt8]] {
+        let used = (0..<pages).filter { page in image[page * 4096..<page * 4096 + 4].contains { $0 != 0 } }
+        return used.flatMap { page in
+            [6, 72, 96, 112, 120, 128, 140, 200, 900].map { offset in
+                let bytes = image[page * 4096 + offset..<page * 4096 + offset + 8]
+                return [UInt8(page), UInt8(offset & 255), UInt8(offset >> 8), 8] + bytes
+            }
+        }
+    }
+
+    static func run(_ input: [UInt8]) {
+        var bytes = image
+        var at = 0
+        var touched = Set<Int>()
+        while at + 4 <= input.count, touched.count < 8 {
+            let page = Int(input[at]) % pages
+            let offset = (Int(input[at + 1]) | Int(input[at + 2]) << 8) % 4096
+            let count = min(Int(input[at + 3]), input.count - at - 4, 4096 - offset)
+            for index in 0..<count { bytes[page * 4096 + offset + index] = input[at + 4 + index] }
+            touched.insert(page)
+            at += 4 + count
+        }
+        for page in touched { mend(&bytes, page) }
+        let region = MemoryRegion(size: bytes.count)
+        do { try region.write(bytes, at: 0) } catch { FuzzTarget.broken("\(error)") }
+        guard let store = try? RingStore(opening: region) else { return }
+        use(store)
+    }
+
+    /// Asks for everything and goes on writing.
+    private static func use(_ store: RingStore) {
+        for info in store.allSeries {
+            // The order of what a liar wrote is nobody's promise; that a scan ends is.
+            var count = 0
+            store.scan(info.id, from: .distantPast, to: .distantFuture) { _ in
+                count += 1
+                return true
+            }
+            if count > pages * 65_536 { FuzzTarget.broken("\(count) samples of \(pages) pages") }
+            _ = store.points(info.id, from: start, to: start + .minutes(20), step: .minutes(1))
+        }
+        store.replay(from: .distantPast) { _, _ in }
+        _ = store.verify()
+        _ = store.statistics
+        guard let id = store.allSeries.first?.id else { return }
+        for step in 0..<20 { store.append(id, start + .hours(1) + .seconds(Int64(step)), .number(Double(step))) }
+        _ = try? store.commit()
+        store.finishedSync(store.beginSync())
+    }
+
+    private static func mend(_ bytes: inout [UInt8], _ page: Int) {
+        let base = page * 4096
+        put(Checksum.crc32c(bytes, base + 128..<base + 4096), base + 12, &bytes)
+        let start = Checksum.crc32c(bytes, base..<base + 8)
+        put(Checksum.crc32c(bytes, base + 12..<base + 128, after: start), base + 8, &bytes)
+    }
+
+    private static func put(_ value: UInt32, _ offset: Int, _ bytes: inout [UInt8]) {
+        for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt32(8 * index)) }
+    }
+}
