@@ -176,9 +176,9 @@ package struct CivilDate: Hashable, Comparable, Sendable, CustomStringConvertibl
     package let month: Int
     package let day: Int
 
-    /// nil where there is no such date.
+    /// nil where there is no such date in the years 0 to 9999, which is what RFC 3339 can write.
     package init?(year: Int, month: Int, day: Int) {
-        guard (1...12).contains(month), day >= 1 else { return nil }
+        guard (0...9999).contains(year), (1...12).contains(month), day >= 1 else { return nil }
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
         let lengths = [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
         guard day <= lengths[month - 1] else { return nil }

@@ -164,4 +164,12 @@ import Testing
         #expect(Moment(nanoseconds: 5_000_000) - Moment(nanoseconds: 2_000_000) == .milliseconds(3))
         #expect(Moment(nanoseconds: 1) + .seconds(2) == Moment(nanoseconds: 2_000_000_001))
     }
+
+    @Test(
+        "A year that no calendar has is no date, in a query as elsewhere",
+        arguments: ["2026202612-5-3", "10000-1-1", "-1-1-1"])
+    func farYears(text: String) {
+        #expect(TimeText.instant(text, now: Instant(milliseconds: 0), in: .utc) == nil)
+        #expect(TimeText.instant("9999-12-31", now: Instant(milliseconds: 0), in: .utc) != nil)
+    }
 }
