@@ -15,6 +15,8 @@ static inline CURLcode fabgate_curl_write(CURL *h, CURLoption function, fabgate_
     CURLcode r = curl_easy_setopt(h, function, f);
     return r ? r : curl_easy_setopt(h, data, u);
 }
+// An unsigned long behind a cast, which Swift does not import.
+static const long fabgate_curl_digest = (long)CURLAUTH_DIGEST;
 static inline long fabgate_curl_info_long(CURL *h, CURLINFO i) { long v = 0; curl_easy_getinfo(h, i, &v); return v; }
 static inline CURLMcode fabgate_curl_multi_long(CURLM *m, CURLMoption o, long v) { return curl_multi_setopt(m, o, v); }
 typedef int (*fabgate_curl_socket)(CURL *, curl_socket_t, int, void *, void *);

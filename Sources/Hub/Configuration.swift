@@ -35,9 +35,22 @@ package struct Configuration: Sendable {
         package var format: String
     }
 
+    /// Where a device is asked over HTTP: one for each such device, and by its name.
+    package struct Endpoint: Sendable {
+        /// The device's id.
+        package var name: String
+        /// `http://192.168.1.30`, with a path where it lies below one, without a slash at the end.
+        package var url: String
+        package var username: String?
+        package var passwordFile: String?
+        package var apiKeyFile: String?
+        package var tls: TLSFiles?
+    }
+
     package enum Link: Hashable, Sendable {
         case broker(Int)
         case line(Int)
+        case http(Int)
     }
 
     package struct Device: Sendable {
@@ -45,6 +58,8 @@ package struct Configuration: Sendable {
         package var driverName: String
         package var model: String?
         package var link: Link
+        /// Index into `endpoints`, where it is asked over HTTP, alone or beside its link.
+        package var endpoint: Int?
         package var driver: any DeviceDriver
         package var info: DriverInfo
         /// How often its turn comes; nil where it is not asked.
@@ -102,6 +117,7 @@ package struct Configuration: Sendable {
     package var lab = Lab()
     package var brokers: [Broker] = []
     package var lines: [Line] = []
+    package var endpoints: [Endpoint] = []
     package var devices: [Device] = []
     package var machines: [Machine] = []
     package var store = Store()

@@ -3,11 +3,11 @@ import Usage
 
 /// Reads configuration files into a `Configuration`, and reports everything that is wrong with them at once.
 package struct ConfigurationReader {
-    private let catalog: Catalog
+    let catalog: Catalog
     /// Ports' tzdata; throws words for people.
     private let loadZone: (String) throws -> Zone
-    private var configuration = Configuration()
-    package private(set) var problems = Problems()
+    var configuration = Configuration()
+    package internal(set) var problems = Problems()
 
     package init(catalog: Catalog, loadZone: @escaping (String) throws -> Zone) {
         self.catalog = catalog
@@ -180,7 +180,7 @@ package struct ConfigurationReader {
             speed: speed, realOrigin: origins[0], labOrigin: origins[1])
     }
 
-    private mutating func readTLS(_ fields: inout Fields) -> Configuration.TLSFiles? {
+    mutating func readTLS(_ fields: inout Fields) -> Configuration.TLSFiles? {
         guard var tls = fields.map("tls", &problems) else { return nil }
         let files = Configuration.TLSFiles(
             ca: tls.text("ca", &problems), cert: tls.text("cert", &problems), key: tls.text("key", &problems))
@@ -192,7 +192,7 @@ package struct ConfigurationReader {
     }
 
     /// Splits `scheme://host[:port][/path]`.
-    private static func url(_ text: String) -> (scheme: String, host: String, port: Int?, path: String)? {
+    static func url(_ text: String) -> (scheme: String, host: String, port: Int?, path: String)? {
         guard let separator = text.firstRange(of: "://") else { return nil }
         let rest = text[separator.upperBound...]
         let slash = rest.firstIndex(of: "/") ?? rest.endIndex
@@ -209,7 +209,7 @@ package struct ConfigurationReader {
         )
     }
 
-    private mutating func name(_ fields: inout Fields, taken: [String], example: String) -> String? {
+    mutating func name(_ fields: inout Fields, taken: [String], example: String) -> String? {
         let key = fields.keys.contains("id") ? "id" : "name"
         let place = fields.place(key)
         guard let name = fields.requiredText(key, &problems, example: example) else { return nil }
@@ -258,75 +258,6 @@ package struct ConfigurationReader {
         }
         guard let name, let path else { return }
         configuration.lines.append(Configuration.Line(name: name, path: path, baud: baud, format: format))
-    }
-
-    private mutating func readDevice(_ fields: inout Fields) {
-        let before = problems.all.count
-        let id = name(&fields, taken: configuration.devices.map(\.id), example: "laser-plug")
-        let driverName = fields.requiredText("driver", &problems, example: "tasmota")
-        let model = fields.text("model", &problems)
-        let link = readLink(&fields)
-        let every = fields.duration("every", example: "5 s", &problems)
-        let silence = fields.duration("silence", example: "5 min", &problems)
-        let rating = fields.quantity("rating", ["W": 1, "kW": 1000], example: "3680 W", &problems)
-        guard let id, let driverName else { return }
-        guard let made = catalog.makeDriver(named: driverName, id: id, model: model, fields: fields, &problems),
-            problems.all.count == before, let link
-        else { return }
-        switch (link, made.info.link) {
-        case (.broker, .mqtt), (.line, .line), (.line, .bus): break
-        default:
-            let wanted = made.info.link == .mqtt ? "a broker (`mqtt: NAME`)" : "a serial line (`serial: NAME`)"
-            return problems.add(fields.position, "device \(id): driver \(driverName) reads from \(wanted)")
-        }
-        let interval = every ?? made.profile?.every ?? made.info.every
-        let limit = silence ?? made.profile?.silence ?? made.info.silence
-        // A driver that knows how much its device can carry says so by what it takes for plausible power.
-        let carried = made.driver.channels.first { $0.name == "power" }?.plausible.upperBound ?? .infinity
-        configuration.devices.append(
-            Configuration.Device(
-                id: id, driverName: driverName, model: model, link: link, driver: made.driver, info: made.info,
-                every: interval,
-                // One missed answer is no silence, however rarely the device is asked.
-                silence: max(limit, (interval ?? .zero) * 3), rating: rating ?? min(25_000, carried / 1.25)))
-    }
-
-    private mutating func readLink(_ fields: inout Fields) -> Configuration.Link? {
-        let place = fields.position
-        let mqtt = fields.text("mqtt", &problems)
-        let serial = fields.text("serial", &problems)
-        if let mqtt, serial == nil {
-            let names = configuration.brokers.map(\.name)
-            if let index = names.firstIndex(of: mqtt) { return .broker(index) }
-            problems.add(
-                fields.place("mqtt"),
-                "no broker is called '\(mqtt)'" + Suggestion.phrase(for: mqtt, among: names)
-                    + "; add it to 'mqtt:'")
-        } else if let serial, mqtt == nil {
-            let names = configuration.lines.map(\.name)
-            if let index = names.firstIndex(of: serial) { return .line(index) }
-            problems.add(
-                fields.place("serial"),
-                "no serial line is called '\(serial)'"
-                    + Suggestion.phrase(for: serial, among: names) + "; add it to 'serial:'")
-        } else {
-            problems.add(
-                place, "\(fields.what) needs either 'mqtt' or 'serial': the name of the link that it is read from")
-        }
-        return nil
-    }
-
-    /// Several devices share a line only if each speaks when asked.
-    private mutating func checkLines(_ place: Position?) {
-        for (index, line) in configuration.lines.enumerated() {
-            let users = configuration.devices.filter { $0.link == .line(index) }
-            if users.count > 1, let alone = users.first(where: { $0.info.link == .line }), let place {
-                problems.add(
-                    place,
-                    "serial line \(line.name): device \(alone.id) (\(alone.driverName)) needs a line of its own, but \(users.count) devices use it"
-                )
-            }
-        }
     }
 
     private mutating func readMachine(_ fields: inout Fields) {

@@ -47,6 +47,8 @@ extension Hub {
             if let replyWithin { lines[line].asked = (index, now.moment + linkTime(replyWithin)) }
         case (.publish(let topic, let payload), .broker(let broker)):
             act(.publish(broker: broker, topic: topic, payload: payload))
+        case (.ask(let path, let headers, let replyWithin), _):
+            ask(path, headers, replyWithin, for: index, at: now)
         default:
             break  // A driver cannot reach another link than its own.
         }
@@ -78,7 +80,7 @@ extension Hub {
 
     /// When the next turn or time-out comes.
     var lineDeadline: Moment {
-        var earliest = Moment.never
+        var earliest = turnDeadline
         for line in lines where line.isOpen {
             if let asked = line.asked {
                 earliest = min(earliest, asked.until)

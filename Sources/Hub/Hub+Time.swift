@@ -43,9 +43,11 @@ extension Hub {
     package mutating func tick(at now: Now) {
         look(at: now)
         serveLines(at: now)
+        serveTurns(at: now)
         if now.moment >= due.beat {
             due.beat = now.moment + Self.beat
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
+            keepMemories(at: now.wall)
         }
         if now.moment >= due.machines {
             due.machines = .never
@@ -108,7 +110,7 @@ extension Hub {
         var horizon = now.wall
         for device in configuration.machines[machine].devices where devices[device].tellsState {
             if case .broker(let broker) = devices[device].configuration.link, devices[device].isOnline == true,
-                let down = brokers[broker].downSince
+                !answersOverHTTP(device), let down = brokers[broker].downSince
             {
                 horizon = min(horizon, down.wall)
             }
@@ -133,7 +135,9 @@ extension Hub {
         var silent: [(device: Int, since: Instant, reason: String)] = []
         for index in devices.indices {
             guard devices[index].isOnline == true, let seen = devices[index].lastSeen else { continue }
-            if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince {
+            if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince,
+                !answersOverHTTP(index)
+            {
                 let patience = Self.after(down.moment, Self.brokerPatience)
                 if now.moment >= patience {
                     silent.append((index, down.wall, "broker away"))

@@ -79,6 +79,7 @@ extension Hub {
             switch device.configuration.link {
             case .broker(let broker): brokers[broker].configuration.name
             case .line(let line): lines[line].configuration.name
+            case .http(let endpoint): endpoints[endpoint].configuration.url
             }
         return DeviceView(
             id: device.configuration.id, driver: device.configuration.driverName, model: device.configuration.model,
@@ -113,9 +114,11 @@ extension Hub {
         }
         for device in devices where device.isOnline == false {
             let id = device.configuration.id
+            let endpoint = device.configuration.endpoint.map { endpoints[$0] }
+            let why = endpoint?.isUp == false ? " (\(endpoint?.trouble ?? ""))" : ""
             add(
-                .warning, "device/\(id)", "\(id) does not answer; check its power and cable",
-                "\(id) 응답 없음: 전원과 배선을 확인하세요", machine: device.machine, since: device.lastSeen?.wall)
+                .warning, "device/\(id)", "\(id) does not answer; check its power and cable\(why)",
+                "\(id) 응답 없음: 전원과 배선을 확인하세요\(why)", machine: device.machine, since: device.lastSeen?.wall)
         }
         for (index, machine) in machines.enumerated() where machine.usage.state == .fault {
             let name = machine.configuration.name
@@ -135,6 +138,7 @@ extension Hub {
     /// The links with what is wrong with them, for `/metrics`.
     package var linkStates: [(name: String, isUp: Bool)] {
         brokers.map { ($0.configuration.name, $0.isUp) } + lines.map { ($0.configuration.name, $0.isOpen) }
+            + endpoints.map { ($0.configuration.name, $0.isUp == true) }
     }
 
     /// Bytes that came on a bus while nobody was asked.

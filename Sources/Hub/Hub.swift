@@ -12,6 +12,9 @@ package struct Hub {
     var machines: [MachineRuntime] = []
     var lines: [LineRuntime] = []
     var brokers: [BrokerRuntime] = []
+    var endpoints: [EndpointRuntime] = []
+    /// Devices that have turns without a line.
+    var turnTakers: [Int] = []
     var windows: WindowSchedule
     /// Series of the gateway itself: a beat each minute, and marks where it was blind.
     var beatSeries: SeriesID?
@@ -51,6 +54,13 @@ package struct Hub {
                 configuration: line, devices: users,
                 isBus: users.allSatisfy { configuration.devices[$0].info.link == .bus })
         }
+        for (index, device) in configuration.devices.enumerated() {
+            if let endpoint = device.endpoint {
+                endpoints.append(EndpointRuntime(configuration: configuration.endpoints[endpoint], device: index))
+            }
+            if case .line = device.link { continue }
+            if device.every != nil { turnTakers.append(index) }
+        }
         let roles = assignRoles()
         // Usage begins with what is remembered, so that the first samples after it are not taken for the first ever.
         let start = max(store.oldest ?? now.wall, now.wall - Slot.length * Int64(SlotTable.capacity - 8)).floor(
@@ -64,6 +74,7 @@ package struct Hub {
             devices.append(makeDevice(device, roles[index]))
         }
         openSeries()
+        recallMemories(at: now.wall)
         remember(from: start, at: now)
     }
 
@@ -126,8 +137,16 @@ package struct Hub {
     /// Gives a device what was on its line; true if that was the end of an answer.
     @discardableResult
     private mutating func hear(_ chunk: borrowing Span<UInt8>, _ device: Int, at now: Now) -> Bool {
+        hear(chunk, device, from: .line, at: now)
+    }
+
+    /// The same of any source.
+    @discardableResult
+    mutating func hear(
+        _ chunk: borrowing Span<UInt8>, _ device: Int, from source: borrowing Source, at now: Now
+    ) -> Bool {
         outbox.removeAll()
-        devices[device].driver.receive(chunk, from: .line, &outbox)
+        devices[device].driver.receive(chunk, from: source, &outbox)
         let isAnswered = outbox.isAnswered
         absorb(device, at: now, isLive: true)
         return isAnswered
@@ -147,6 +166,7 @@ package struct Hub {
         act(.log(isUp ? .notice : .warning, reason))
         alertsMayDiffer = true
         touchAll()
+        changeTurns(broker: index, isUp: isUp, at: now)
         guard isUp else { return }
         for device in devices.indices where devices[device].configuration.link == .broker(index) {
             outbox.removeAll()
@@ -183,7 +203,10 @@ package struct Hub {
     /// Carries out what a driver put into the outbox.
     mutating func absorb(_ index: Int, at now: Now, isLive: Bool) {
         if outbox.isAlive {
-            if isLive { devices[index].lastSeen = now }
+            if isLive {
+                devices[index].lastSeen = now
+                devices[index].silentTurns = 0
+            }
             if devices[index].isOnline != true, isLive { setOnline(index, true, "spoke", at: now.wall) }
         }
         for fault in outbox.faults { count(fault, of: index, at: now.wall) }
@@ -191,6 +214,7 @@ package struct Hub {
             tally.readings += 1
             take(reading, from: index, at: now)
         }
+        if let memory = outbox.memory { keep(memory, of: index, at: now.wall) }
         if let request = outbox.request { send(request, for: index, at: now) }
     }
 

@@ -37,6 +37,9 @@ struct DeviceRuntime {
     var nextTurn = Moment.never
     /// How many times in a row it did not answer.
     var silentTurns = 0
+    /// What its driver has kept, and since when it stands in the store.
+    var memory: (text: String, at: Instant)?
+    var memorySeries: SeriesID?
 }
 
 /// The last value of a channel.
@@ -113,6 +116,8 @@ struct Deadlines {
 package enum Effect: Sendable {
     case write(line: Int, bytes: [UInt8])
     case publish(broker: Int, topic: String, payload: [UInt8])
+    /// A question over HTTP; its answer, or that there is none, is to be told with its number.
+    case ask(endpoint: Int, number: UInt64, path: String, headers: [String], timeout: Duration)
     /// An event for whoever watches: its name and JSON data.
     case event(String, [UInt8])
     case log(LogLevel, String)
@@ -131,6 +136,8 @@ package enum LogLevel: Int, Sendable {
 package struct Tally: Hashable, Sendable {
     package var messages = 0
     package var chunks = 0
+    /// Over HTTP.
+    package var answers = 0
     package var readings = 0
     package var stored = 0
     package var unrouted = 0

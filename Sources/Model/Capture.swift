@@ -3,9 +3,13 @@
 //     {"t":"2026-11-23T09:00:00.123Z","via":"mqtt","topic":"tele/laser/SENSOR","payload":"{…}","retain":false}
 //     {"t":"2026-11-23T09:00:01.000Z","via":"serial","port":"bus1","dir":"rx","hex":"010404…"}
 //     {"t":"2026-11-23T09:00:02.250Z","via":"serial","port":"grbl","dir":"rx","text":"<Idle|MPos:0,0,0>\r\n"}
+//     {"t":"2026-11-23T09:00:03.000Z","via":"http","device":"mk4","dir":"tx","path":"/api/v1/status"}
+//     {"t":"2026-11-23T09:00:03.080Z","via":"http","device":"mk4","dir":"rx","path":"/api/v1/status","status":200,"payload":"{…}"}
+//     {"t":"2026-11-23T09:00:13.000Z","via":"http","device":"mk4","dir":"rx","path":"/api/v1/status","error":"no answer in time"}
 //
 // `payload` is text, `payload_hex` where it is not UTF-8. `text` holds printable ASCII with CR and LF, `hex` all else.
-// `dir`, `retain` and `t` may be left out. Members that are not named here are left alone.
+// `dir`, `retain` and `t` may be left out. Members that are not named here are left alone. Over HTTP `device` is the id of
+// the device that is asked; neither its address nor what it was told to let us in is ever written down.
 
 /// One line of a capture.
 package struct CaptureLine: Hashable, Sendable {
@@ -21,6 +25,17 @@ package struct CaptureLine: Hashable, Sendable {
     package enum Link: Hashable, Sendable {
         case mqtt(topic: String, payload: [UInt8], retained: Bool)
         case serial(port: String, bytes: [UInt8], direction: Direction)
+        case http(device: String, path: String, HTTP)
+    }
+
+    /// What went over HTTP.
+    package enum HTTP: Hashable, Sendable {
+        /// The gateway asked.
+        case question
+        /// A whole answer of any status.
+        case answer(status: Int, [UInt8])
+        /// None came, and why.
+        case noAnswer(String)
     }
 
     /// When it was heard; nil where the capture does not say.
@@ -58,8 +73,10 @@ extension CaptureLine {
         switch via {
         case "mqtt": link = try Self.message(json)
         case "serial": link = try Self.chunk(json)
-        case nil: throw CaptureError(#"the line has no "via"; it says which wire: "mqtt" or "serial""#)
-        case .some(let other): throw CaptureError(#""via" is "\#(other.prefix(40))"; it must be "mqtt" or "serial""#)
+        case "http": link = try Self.exchange(json)
+        case nil: throw CaptureError(#"the line has no "via"; it says which wire: "mqtt", "serial" or "http""#)
+        case .some(let other):
+            throw CaptureError(#""via" is "\#(other.prefix(40))"; it must be "mqtt", "serial" or "http""#)
         }
     }
 
@@ -86,12 +103,33 @@ extension CaptureLine {
             throw CaptureError(#"the serial line has no "port", the name of the line that it was heard on"#)
         }
         let bytes = try bytes(text: "text", hex: "hex", of: json)
+        return .serial(port: port, bytes: bytes, direction: try direction(json))
+    }
+
+    private static func direction(_ json: JSON) throws(CaptureError) -> Direction {
         let word = try text("dir", of: json) ?? "rx"
         guard let direction = Direction(rawValue: word) else {
             throw CaptureError(
                 #""dir" is "\#(word.prefix(40))"; it must be "rx" (from the device) or "tx" (to the device)"#)
         }
-        return .serial(port: port, bytes: bytes, direction: direction)
+        return direction
+    }
+
+    private static func exchange(_ json: JSON) throws(CaptureError) -> Link {
+        guard let device = try text("device", of: json), !device.isEmpty else {
+            throw CaptureError(#"the HTTP line has no "device", the id of the device that was asked"#)
+        }
+        guard let path = try text("path", of: json), path.hasPrefix("/") else {
+            throw CaptureError(#"the HTTP line has no "path"; it begins with a slash, such as "/api/v1/status""#)
+        }
+        if try direction(json) == .tx { return .http(device: device, path: path, .question) }
+        if let reason = try text("error", of: json) { return .http(device: device, path: path, .noAnswer(reason)) }
+        guard let status = json["status"]?.number, status == status.rounded(), (100...599).contains(status) else {
+            throw CaptureError(#"the HTTP answer has no "status" from 100 to 599 (or "error", where none came)"#)
+        }
+        let hasBody = json["payload"] != nil || json["payload_hex"] != nil
+        let body = hasBody ? try bytes(text: "payload", hex: "payload_hex", of: json) : []
+        return .http(device: device, path: path, .answer(status: Int(status), body))
     }
 
     private static func text(_ key: String, of json: JSON) throws(CaptureError) -> String? {
@@ -148,6 +186,26 @@ extension CaptureLine {
             let text = isText ? String(decoding: bytes, as: UTF8.self) : nil
             Self.append(bytes, text, as: ("text", "hex"), to: &out)
             out.append(UInt8(ascii: "}"))
+        case .http(let device, let path, let exchange):
+            out.append(contentsOf: #""via":"http","device":"#.utf8)
+            JSON.append(device, to: &out)
+            out.append(contentsOf: (exchange == .question ? #","dir":"tx","path":"# : #","dir":"rx","path":"#).utf8)
+            JSON.append(path, to: &out)
+            Self.append(exchange, to: &out)
+            out.append(UInt8(ascii: "}"))
+        }
+    }
+
+    private static func append(_ exchange: HTTP, to out: inout [UInt8]) {
+        switch exchange {
+        case .question: break
+        case .answer(let status, let body):
+            out.append(contentsOf: #","status":\#(status)"#.utf8)
+            guard !body.isEmpty else { return }
+            append(body, String(validating: body, as: UTF8.self), as: ("payload", "payload_hex"), to: &out)
+        case .noAnswer(let reason):
+            out.append(contentsOf: #","error":"#.utf8)
+            JSON.append(reason, to: &out)
         }
     }
 

@@ -24,10 +24,13 @@ package struct Decoder {
     private var driver: any DeviceDriver
     private let filters: [String]
     private let link: DriverInfo.Link
+    private let asksHTTP: Bool
     private let device: String
     private var isOpened = false
     /// The serial line that is followed: the first one that the recording names.
     private var port: String?
+    /// The same of what was asked over HTTP.
+    private var host: String?
     private var hasQuestions = false
     private var question = Question.none
     private var outbox = Outbox()
@@ -39,6 +42,7 @@ package struct Decoder {
         self.device = device
         filters = driver.subscriptions
         link = info.link
+        asksHTTP = info.asksHTTP
     }
 
     /// Takes one line of the recording and hands on each line of output, without its line feed.
@@ -56,8 +60,18 @@ package struct Decoder {
             let source = Source(topic: topic, subscription: index, isRetained: retained)
             driver.receive(payload.span, from: source, &outbox)
             settle(line.time, out)
+        case .http(let name, let path, let exchange):
+            guard asksHTTP, host == nil || host == name else { return }
+            host = name
+            switch exchange {
+            case .question: return
+            case .answer(let status, let body):
+                driver.receive(body.span, from: Source(path: path, status: status), &outbox)
+            case .noAnswer: driver.noReply(&outbox)
+            }
+            settle(line.time, out)
         case .serial(let name, let bytes, let direction):
-            guard link != .mqtt, port == nil || port == name else { return }
+            guard link == .line || link == .bus, port == nil || port == name else { return }
             port = name
             switch direction {
             case .tx:

@@ -31,8 +31,11 @@ package protocol DeviceDriver: Sendable {
     /// Some bytes arrived: on a serial line part of a frame or several, over MQTT one whole message.
     mutating func receive(_ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox)
 
-    /// The last request's reply did not arrive in time.
+    /// The last request's reply did not arrive in time, or the device could not be reached over HTTP.
     mutating func noReply(_ out: inout Outbox)
+
+    /// What `Outbox.remember` kept before the gateway was started again; comes before `opened`, once.
+    mutating func recall(_ memory: String)
 
     /// Somebody else's request was seen on the line, or one from a recording: expect its reply.
     mutating func overheard(_ request: borrowing Span<UInt8>)
@@ -44,21 +47,33 @@ extension DeviceDriver {
     package mutating func poll(_ out: inout Outbox) {}
     package mutating func noReply(_ out: inout Outbox) { out.note(.noReply, "no answer in time") }
     package mutating func overheard(_ request: borrowing Span<UInt8>) {}
+    package mutating func recall(_ memory: String) {}
 }
 
 /// Where a chunk came from.
 package struct Source: Sendable {
-    /// The MQTT topic; empty on a serial line.
+    /// The MQTT topic, or the path that was asked for over HTTP; empty on a serial line.
     package let topic: String
-    /// Which of the driver's `subscriptions` matched.
+    /// Which of the driver's `subscriptions` matched; -1 for an answer over HTTP.
     package let subscription: Int
     /// The broker kept this message and its age is unknown: it may set a baseline or a last will, never a sample.
     package let isRetained: Bool
+    /// The status of an answer over HTTP, of any kind: 200, 204, 401, 503. nil for all else.
+    package let status: Int?
 
     package init(topic: String, subscription: Int, isRetained: Bool) {
         self.topic = topic
         self.subscription = subscription
         self.isRetained = isRetained
+        status = nil
+    }
+
+    /// The whole answer to a request for `path`.
+    package init(path: String, status: Int) {
+        topic = path
+        subscription = -1
+        isRetained = false
+        self.status = status
     }
 
     /// A serial line.
@@ -74,6 +89,8 @@ package struct DriverInfo: Sendable {
         case line
         /// Answers on a serial line when asked; many can share one line.
         case bus
+        /// Answers over HTTP when asked.
+        case http
     }
 
     /// The name by which a configuration and a profile pick this driver: `tasmota`, `modbus-rtu`.
@@ -81,6 +98,8 @@ package struct DriverInfo: Sendable {
     /// One line for people.
     package let title: String
     package let link: Link
+    /// It may be asked over HTTP, too (`url`), beside its own link or instead of it.
+    package let asksHTTP: Bool
     /// The family's folder below `devices/`.
     package let family: String
     /// Whether a device must name a `model`.
@@ -91,12 +110,13 @@ package struct DriverInfo: Sendable {
     package let every: Duration?
 
     package init(
-        name: String, title: String, link: Link, family: String, needsModel: Bool = false, silence: Duration,
-        every: Duration? = nil
+        name: String, title: String, link: Link, asksHTTP: Bool = false, family: String, needsModel: Bool = false,
+        silence: Duration, every: Duration? = nil
     ) {
         self.name = name
         self.title = title
         self.link = link
+        self.asksHTTP = asksHTTP || link == .http
         self.family = family
         self.needsModel = needsModel
         self.silence = silence
@@ -127,6 +147,8 @@ package struct Outbox: Equatable, Sendable {
     package private(set) var readings: [Reading] = []
     package private(set) var faults: [Fault] = []
     package private(set) var request: Request?
+    /// What is to outlive the gateway's process.
+    package private(set) var memory: String?
     /// The device spoke, whether or not there was a reading in it.
     package private(set) var isAlive = false
     /// The open request has its answer; the next device on the bus may have its turn.
@@ -174,6 +196,10 @@ package struct Outbox: Equatable, Sendable {
     /// The open request is answered.
     package mutating func answered() { isAnswered = true }
 
+    /// Has a few words kept with the samples, at most 96 bytes of ASCII: by them a job that is on is known again after a
+    /// restart of the gateway, and one that ended meanwhile. They replace those from before; no names belong there.
+    package mutating func remember(_ memory: String) { self.memory = memory.clipped(to: 96) }
+
     package mutating func note(_ kind: Fault.Kind, _ detail: String) {
         // One call may meet a thousand bad bytes; the count of calls is what says how bad a line is.
         if faults.count < 16 { faults.append(Fault(kind, detail)) }
@@ -183,6 +209,7 @@ package struct Outbox: Equatable, Sendable {
         readings.removeAll(keepingCapacity: true)
         faults.removeAll(keepingCapacity: true)
         request = nil
+        memory = nil
         isAlive = false
         isAnswered = false
     }
@@ -194,4 +221,8 @@ package enum Request: Hashable, Sendable {
     case write([UInt8], replyWithin: Duration?)
     /// A message for the broker.
     case publish(topic: String, payload: [UInt8])
+    /// A question over HTTP, and how long to wait for its answer. `path` begins with a slash and holds what stands behind
+    /// a question mark; `headers` are whole lines. Host and credentials are added by the port. There is always an answer
+    /// or a `noReply`.
+    case ask(path: String, headers: [String] = [], replyWithin: Duration)
 }

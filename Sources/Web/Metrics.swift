@@ -32,6 +32,7 @@ enum Metrics {
         let tally = hub.tally
         family("mqtt_messages_total", "counter", "MQTT messages received.", [("", Double(tally.messages))])
         family("serial_chunks_total", "counter", "Reads from serial lines.", [("", Double(tally.chunks))])
+        family("http_answers_total", "counter", "Answers of devices over HTTP.", [("", Double(tally.answers))])
         family("readings_total", "counter", "Readings decoded.", [("", Double(tally.readings))])
         family("samples_stored_total", "counter", "Samples handed to the store.", [("", Double(tally.stored))])
         family(
@@ -42,7 +43,7 @@ enum Metrics {
                 (label("reason", "unasked_bytes"), Double(hub.unaskedBytes)),
             ])
         family(
-            "link_up", "gauge", "1 while a broker is connected or a serial line is open.",
+            "link_up", "gauge", "1 while a broker is connected, a serial line is open, or a device answers over HTTP.",
             hub.linkStates.map { (label("link", $0.name), $0.isUp ? 1 : 0) })
         let devices = hub.deviceViews()
         family(

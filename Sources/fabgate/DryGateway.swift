@@ -32,6 +32,7 @@ struct DryGateway {
     enum Request {
         case write(line: Int, [UInt8])
         case publish(broker: Int, topic: String, [UInt8])
+        case ask(endpoint: Int, number: UInt64, path: String, headers: [String], timeout: Duration)
     }
 
     init(_ configuration: Configuration, at now: Now) throws {
@@ -56,7 +57,18 @@ struct DryGateway {
             case .bytes(let line, let chunk): hub.bytes(chunk.span, line: line, at: now)
             case .broker(let broker, let isUp, let reason): hub.broker(broker, isUp: isUp, reason, at: now)
             case .line(let line, let isOpen, let reason): hub.line(line, isOpen: isOpen, reason, at: now)
+            case .answered(let endpoint, let number, let path, .answer(let status, let body)):
+                hub.answer(body.span, status: status, path: path, number: number, endpoint: endpoint, at: now)
+            case .answered(let endpoint, let number, _, .noAnswer(let reason)):
+                hub.noAnswer(reason, number: number, endpoint: endpoint, at: now)
             }
+        }
+    }
+
+    /// From now on devices are asked over HTTP.
+    mutating func openEndpoints(at now: Now) -> Outcome {
+        outcome { hub in
+            for endpoint in hub.configuration.endpoints.indices { hub.open(endpoint: endpoint, at: now) }
         }
     }
 
@@ -77,6 +89,9 @@ struct DryGateway {
             case .write(let line, let bytes): outcome.requests.append(.write(line: line, bytes))
             case .publish(let broker, let topic, let payload):
                 outcome.requests.append(.publish(broker: broker, topic: topic, payload))
+            case .ask(let endpoint, let number, let path, let headers, let timeout):
+                outcome.requests.append(
+                    .ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout))
             case .log(let level, let text): outcome.logs.append((level, text))
             case .event("reading", let data):
                 if let json = JSON(data), let reading = Self.reading(json) { outcome.readings.append(reading) }

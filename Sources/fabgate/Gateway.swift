@@ -22,6 +22,7 @@ final class Gateway {
     private let disk: Worker
     private var brokers: [MQTTClient] = []
     private var lines: [SerialPort] = []
+    private var asker: Asker?
     private var pusher: CityPusher?
     private var server: HTTPServer?
     private var isSyncing = false
@@ -85,6 +86,7 @@ final class Gateway {
         try serve()
         for index in configuration.brokers.indices { brokers.append(try connect(index)) }
         for index in configuration.lines.indices { lines.append(open(index)) }
+        try openEndpoints()
         loop.beforeSleep = { [unowned self] in turn() }
         scheduleSync()
         pusher?.start()
@@ -101,6 +103,7 @@ final class Gateway {
         server?.stop()
         for line in lines { line.close() }
         for broker in brokers { broker.close() }
+        asker = nil
         pusher?.stop()
         commit()
         let region = region
@@ -126,6 +129,8 @@ final class Gateway {
             case .write(let line, let bytes): lines[line].write(bytes)
             case .publish(let broker, let topic, let payload):
                 brokers[broker].publish(topic: topic, payload: payload, qos: 0, retain: false)
+            case .ask(let endpoint, let number, let path, let headers, let timeout):
+                asker?.ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout)
             case .event(let name, let data): _ = events.publish(event: name, data: data)
             case .log(let level, let text): Log.write(level, text)
             case .window(let window): close(window)
@@ -220,6 +225,20 @@ final class Gateway {
             loop: loop, settings: configuration.lines[index].settings,
             onBytes: { [unowned self] chunk in hub.bytes(chunk, line: index, at: clock.now()) },
             onChange: { [unowned self] isOpen, reason in hub.line(index, isOpen: isOpen, reason, at: clock.now()) })
+    }
+
+    private func openEndpoints() throws {
+        guard !configuration.endpoints.isEmpty else { return }
+        asker = try Asker(configuration, loop: loop) { [unowned self] endpoint, number, path, result in
+            let now = clock.now()
+            switch result {
+            case .answer(let status, let body):
+                hub.answer(body.span, status: status, path: path, number: number, endpoint: endpoint, at: now)
+            case .noAnswer(let reason):
+                hub.noAnswer(reason, number: number, endpoint: endpoint, at: now)
+            }
+        }
+        for endpoint in configuration.endpoints.indices { hub.open(endpoint: endpoint, at: clock.now()) }
     }
 
     private func serve() throws {

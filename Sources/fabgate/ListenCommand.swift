@@ -46,6 +46,7 @@ final class Listening {
             configuration, loop: loop, purpose: "listen", filters: { [topic] _ in [topic] },
             onEvent: { [unowned self] in take($0) })
         self.wires = wires
+        settle(gateway.openEndpoints(at: clock.now()))
         loop.beforeSleep = { [unowned self] in turn() }
         _ = loop.run()
         wires.close()
@@ -73,6 +74,7 @@ final class Listening {
         case .message(let broker, let topic, let payload, let isRetained):
             tell(message: topic, payload, isRetained, broker, outcome, now)
         case .bytes(let line, let bytes): tell(bytes: bytes, line, outcome, now)
+        case .answered(let endpoint, _, let path, let result): tell(answer: result, path, endpoint, outcome, now)
         case .broker(_, let isUp, let reason): Log.write(isUp ? .notice : .warning, reason)
         case .line(_, let isOpen, let reason): Log.write(isOpen ? .notice : .warning, "serial \(reason)")
         }
@@ -86,6 +88,8 @@ final class Listening {
             switch request {
             case .write(let line, let bytes): _ = wires?.write(bytes, line: line)
             case .publish(let broker, let topic, let payload): wires?.publish(payload, topic: topic, broker: broker)
+            case .ask(let endpoint, let number, let path, let headers, let timeout):
+                wires?.ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout)
             }
         }
         for log in outcome.logs where log.level == .info { Log.write(log.level, log.text) }
@@ -138,6 +142,19 @@ final class Listening {
         say(now, name, told.isEmpty ? ["\(devices[0].id): no reading in \(raw)"] : told)
     }
 
+    private func tell(
+        answer: Asker.Result, _ path: String, _ endpoint: Int, _ outcome: DryGateway.Outcome, _ now: Now
+    ) {
+        let name = configuration.endpoints[endpoint].name
+        switch answer {
+        case .noAnswer(let reason): say(now, name, ["\(path): \(reason)"])
+        case .answer(let status, let body):
+            tally.heard[name, default: 0] += 1
+            let raw = body.isEmpty ? "nothing" : Text.line(body, limit: 80)
+            say(now, "\(name)  \(path) \(status)", [words(of: name, outcome) ?? "\(name): no reading in \(raw)"])
+        }
+    }
+
     /// What became of a device's words; nil where nothing did.
     private func words(of device: String, _ outcome: DryGateway.Outcome) -> String? {
         let faults = outcome.faults.filter { $0.device == device }.map { "\($0.kind): \($0.detail)" }
@@ -152,6 +169,7 @@ final class Listening {
         switch configuration.devices.first(where: { $0.id == device })?.link {
         case .broker(let broker)?: configuration.brokers[broker].name
         case .line(let line)?: configuration.lines[line].name
+        case .http(let endpoint)?: configuration.endpoints[endpoint].name
         case nil: "-"
         }
     }
@@ -233,6 +251,7 @@ struct ListenTally {
         case .mqtt: "; is it on, and does it publish on \(device.driver.subscriptions.joined(separator: " or "))?"
         case .line: "; is it on, and are port and baud rate right?"
         case .bus: "; are its address, the baud rate, and A and B of the cable right?"
+        case .http: "; is it on, and is its url right?"
         }
     }
 }

@@ -36,6 +36,9 @@ final class Recording {
     private var messages = 0
     private var topics: Set<String> = []
     private var payloadBytes = 0
+    /// Over HTTP; `answers` counts also what did not come.
+    private var questions = 0
+    private var answers = 0
     /// Of each line: chunks and bytes from the device, and questions.
     private var chunks: [(heard: Int, bytes: Int, asked: Int)]
 
@@ -54,6 +57,7 @@ final class Recording {
             options.configuration, loop: loop, purpose: "record", filters: { filters(broker: $0) },
             onEvent: { [unowned self] in take($0) })
         self.wires = wires
+        if let outcome = gateway?.openEndpoints(at: clock.now()) { send(outcome.requests) }
         loop.beforeSleep = { [unowned self] in turn() }
         _ = loop.run()
         wires.close()
@@ -83,6 +87,15 @@ final class Recording {
             chunks[line].heard += 1
             chunks[line].bytes += bytes.count
             write(.init(time: now.wall, .serial(port: name(line), bytes: bytes, direction: .rx)))
+        case .answered(let endpoint, _, let path, let result):
+            answers += 1
+            let name = options.configuration.endpoints[endpoint].name
+            switch result {
+            case .answer(let status, let body):
+                write(.init(time: now.wall, .http(device: name, path: path, .answer(status: status, body))))
+            case .noAnswer(let reason):
+                write(.init(time: now.wall, .http(device: name, path: path, .noAnswer(reason))))
+            }
         case .broker(_, let isUp, let reason): Log.write(isUp ? .notice : .warning, reason)
         case .line(_, let isOpen, let reason): Log.write(isOpen ? .notice : .warning, "serial \(reason)")
         }
@@ -107,6 +120,11 @@ final class Recording {
                 chunks[line].asked += 1
                 write(.init(time: clock.now().wall, .serial(port: name(line), bytes: bytes, direction: .tx)))
             case .publish(let broker, let topic, let payload): wires?.publish(payload, topic: topic, broker: broker)
+            case .ask(let endpoint, let number, let path, let headers, let timeout):
+                let name = options.configuration.endpoints[endpoint].name
+                write(.init(time: clock.now().wall, .http(device: name, path: path, .question)))
+                questions += 1
+                wires?.ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout)
             }
         }
     }
@@ -125,7 +143,7 @@ final class Recording {
     }
 
     private func report(_ wires: Wires) {
-        let lines = messages + chunks.reduce(0) { $0 + $1.heard + $1.asked }
+        let lines = messages + questions + answers + chunks.reduce(0) { $0 + $1.heard + $1.asked }
         Console.complain("wrote \(Text.count(lines, "line")) to \(file.path)")
         if !options.configuration.brokers.isEmpty {
             Console.complain(
@@ -136,6 +154,12 @@ final class Recording {
             let asked = gateway == nil ? "" : ", \(Text.count(count.asked, "question"))"
             Console.complain(
                 "  \(name(index)): \(Text.count(count.heard, "chunk")), \(Text.count(count.bytes, "byte"))\(asked)")
+        }
+        if !options.configuration.endpoints.isEmpty {
+            Console.complain(
+                gateway == nil
+                    ? "  HTTP: nobody was asked, so nobody answered; record with --poll"
+                    : "  HTTP: \(Text.count(questions, "question")), \(Text.count(answers, "answer"))")
         }
         if wires.oversized > 0 { Console.complain("  left out: \(wires.oversized) messages of more than 256 KiB") }
         if !wires.neverOpen.isEmpty {

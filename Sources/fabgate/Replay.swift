@@ -66,6 +66,10 @@ final class Replay {
         if capture.hasMessages {
             for broker in configuration.brokers.indices { hub.broker(broker, isUp: true, "in the capture", at: now) }
         }
+        for (index, endpoint) in configuration.endpoints.enumerated() where capture.hosts.contains(endpoint.name) {
+            hub.playRecording(endpoint: index)
+            hub.open(endpoint: index, at: now)
+        }
         for (index, line) in configuration.lines.enumerated() {
             guard let hasQuestions = capture.ports[line.name] else { continue }
             hub.playRecording(line: index, hasQuestions: hasQuestions)
@@ -142,6 +146,17 @@ final class Replay {
             case .rx: hub.bytes(bytes.span, line: index, at: now)
             case .tx: hub.overheard(bytes.span, line: index)
             }
+        case .http(let device, let path, let exchange):
+            guard let index = configuration.endpoints.firstIndex(where: { $0.name == device }) else {
+                leftOut["HTTP device \(device)", default: 0] += 1
+                break
+            }
+            switch exchange {
+            case .question: break
+            case .answer(let status, let body):
+                hub.answer(body.span, status: status, path: path, number: 0, endpoint: index, at: now)
+            case .noAnswer(let reason): hub.noAnswer(reason, number: 0, endpoint: index, at: now)
+            }
         }
         played += 1
         pending = try capture.next()?.line
@@ -164,7 +179,7 @@ final class Replay {
         for effect in hub.takeEffects() {
             switch effect {
             // The devices are not there to be asked; what they answered is in the capture.
-            case .write, .publish: break
+            case .write, .publish, .ask: break
             case .event(let name, let data):
                 if name == "state" || name == "job", let json = JSON(data) { tell(name, json) }
             case .log(let level, let text):

@@ -79,13 +79,15 @@ struct ReplayCapture {
     /// The serial lines that it holds, and whether it holds what was asked on them.
     let ports: [String: Bool]
     let hasMessages: Bool
+    /// The devices that answered over HTTP.
+    let hosts: Set<String>
 
     init(_ bytes: [UInt8], name: String) throws {
         self.bytes = bytes
         var reader = ReplayCapture(unchecked: bytes)
         var first: Instant?
         var last = Instant.distantPast
-        var (backward, ports, hasMessages) = (0, [String: Bool](), false)
+        var (backward, ports, hasMessages, hosts) = (0, [String: Bool](), false, Set<String>())
         while let (number, line) = try reader.next() {
             guard let time = line.time else {
                 throw ToolFailure(
@@ -103,16 +105,17 @@ struct ReplayCapture {
             switch line.link {
             case .mqtt: hasMessages = true
             case .serial(let port, _, let direction): ports[port] = ports[port] ?? false || direction == .tx
+            case .http(let device, _, _): hosts.insert(device)
             }
         }
         guard let first else { throw ToolFailure(.badData, "\(name) holds no capture line") }
         (start, end) = (first, last)
-        (self.backward, self.ports, self.hasMessages) = (backward, ports, hasMessages)
+        (self.backward, self.ports, self.hasMessages, self.hosts) = (backward, ports, hasMessages, hosts)
     }
 
     private init(unchecked bytes: [UInt8]) {
         self.bytes = bytes
-        (start, end, backward, ports, hasMessages) = (.distantPast, .distantPast, 0, [:], false)
+        (start, end, backward, ports, hasMessages, hosts) = (.distantPast, .distantPast, 0, [:], false, [])
     }
 
     /// The next line with its number; nil at the end. Empty lines are passed over.

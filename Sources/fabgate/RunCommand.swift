@@ -65,6 +65,12 @@ enum CheckCommand {
                     "  device  \(device.id): \(device.driverName)\(device.model.map { " \($0)" } ?? ""), \(turn)")
             }
         }
+        for (index, endpoint) in configuration.endpoints.enumerated() {
+            for device in configuration.devices where device.endpoint == index {
+                let turn = device.every.map { "asked every \(seconds($0))" } ?? "asked when there is reason to"
+                lines.append("http      \(endpoint.url): \(device.id): \(device.driverName), \(turn)")
+            }
+        }
         for machine in configuration.machines {
             let names = machine.devices.map { configuration.devices[$0].id }.joined(separator: ", ")
             let energy = machine.energy.map { configuration.devices[$0].id }.joined(separator: " + ")

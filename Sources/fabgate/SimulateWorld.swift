@@ -182,7 +182,7 @@ package final class SimulatedWorld<Book: RollupBook> {
                         say(.serial(wire: wire, bytes: reply))
                     }
                 case .window(let window): close(window)
-                case .publish, .event, .log: break
+                case .publish, .ask, .event, .log: break
                 }
             }
             effects = hub.takeEffects()

@@ -3,7 +3,7 @@ import Hub
 import Model
 import Ports
 
-/// Every broker and serial line of a configuration, opened to listen beside the gateway or in its place: with a client id
+/// Every broker, serial line and HTTP endpoint of a configuration, opened to listen beside the gateway or in its place: with a client id
 /// of its own and a clean session, so that nothing that waits for the gateway is taken away.
 final class Wires {
     /// What happened on a wire; indices are those of the configuration.
@@ -12,11 +12,16 @@ final class Wires {
         case bytes(line: Int, [UInt8])
         case broker(Int, isUp: Bool, reason: String)
         case line(Int, isOpen: Bool, reason: String)
+        case answered(endpoint: Int, number: UInt64, path: String, Asker.Result)
     }
 
     private let configuration: Configuration
     private var brokers: [MQTTClient] = []
     private var lines: [SerialPort] = []
+    private var asker: Asker?
+    /// Those that answered, and those that were asked.
+    private var answering: Set<Int> = []
+    private var asked: Set<Int> = []
     private var openedBrokers: Set<Int> = []
     private var openedLines: Set<Int> = []
 
@@ -26,9 +31,16 @@ final class Wires {
         onEvent: @escaping (Event) -> Void
     ) throws {
         self.configuration = configuration
-        guard !configuration.brokers.isEmpty || !configuration.lines.isEmpty else {
+        guard !configuration.brokers.isEmpty || !configuration.lines.isEmpty || !configuration.endpoints.isEmpty else {
             throw ToolFailure(
-                .configuration, "the configuration names no broker (mqtt) and no line (serial) to listen on")
+                .configuration,
+                "the configuration names no broker (mqtt), no line (serial) and no device with a url to listen to")
+        }
+        if !configuration.endpoints.isEmpty {
+            asker = try Asker(configuration, loop: loop) { [unowned self] endpoint, number, path, result in
+                if case .answer = result { answering.insert(endpoint) }
+                onEvent(.answered(endpoint: endpoint, number: number, path: path, result))
+            }
         }
         for (index, broker) in configuration.brokers.enumerated() {
             let client = MQTTClient(
@@ -62,6 +74,11 @@ final class Wires {
     /// False, and nothing is sent, where the line is closed.
     func write(_ bytes: [UInt8], line: Int) -> Bool { lines[line].write(bytes) }
 
+    func ask(endpoint: Int, number: UInt64, path: String, headers: [String], timeout: Model.Duration) {
+        asked.insert(endpoint)
+        asker?.ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout)
+    }
+
     func publish(_ payload: [UInt8], topic: String, broker: Int) {
         brokers[broker].publish(topic: topic, payload: payload, qos: 0, retain: false)
     }
@@ -72,6 +89,9 @@ final class Wires {
         let gone = configuration.lines.indices.filter { !openedLines.contains($0) }
         return shut.map { "broker \(configuration.brokers[$0].name)" }
             + gone.map { "line \(configuration.lines[$0].name)" }
+            + asked.subtracting(answering).sorted().map {
+                "\(configuration.endpoints[$0].name) at \(configuration.endpoints[$0].url)"
+            }
     }
 
     /// Messages too long to be handed over.
@@ -80,6 +100,7 @@ final class Wires {
     func close() {
         for broker in brokers { broker.close() }
         for line in lines { line.close() }
+        asker = nil
     }
 }
 

@@ -51,6 +51,8 @@ extension CaptureLine {
         switch link {
         case .mqtt(_, let payload, _): payload
         case .serial(_, let bytes, _): bytes
+        case .http(_, _, .answer(_, let body)): body
+        case .http: []
         }
     }
 
@@ -58,6 +60,9 @@ extension CaptureLine {
         switch link {
         case .mqtt(let topic, _, let retained): link = .mqtt(topic: topic, payload: bytes, retained: retained)
         case .serial(let port, _, let direction): link = .serial(port: port, bytes: bytes, direction: direction)
+        case .http(let device, let path, .answer(let status, _)):
+            link = .http(device: device, path: path, .answer(status: status, bytes))
+        case .http: break
         }
     }
 

@@ -139,6 +139,40 @@ struct Mistake: Sendable, CustomTestStringConvertible {
         #expect(twice.contains { $0.hasPrefix("conf.d/1.yaml:1:") && $0.contains("stands in another file already") })
     }
 
+    @Test func aDeviceOverHTTPHasItsAddressAndItsKeys() throws {
+        func read(_ device: String) throws -> (Configuration?, [String]) {
+            var reader = ConfigurationReader(catalog: try loadCatalog()) { _ in .utc }
+            let text = "lab: { id: x, timezone: UTC }\ndevices: [{ id: mk4, driver: prusalink\(device) }]\n"
+            let configuration = reader.read([try YAML.parse(text, file: "http.yaml")])
+            return (configuration, reader.problems.all.map(\.description))
+        }
+        let made = try #require(try read(#", url: "http://mk4.local/", username: maker, password_file: secret"#).0)
+        let endpoint = try #require(made.endpoints.first)
+        #expect(endpoint.name == "mk4" && endpoint.url == "http://mk4.local" && endpoint.passwordFile == "secret")
+        #expect(made.devices[0].link == .http(0) && made.devices[0].endpoint == 0)
+        for (keys, words) in [
+            ("", "needs 'url'"), (#", url: "mk4.local""#, "no address to ask"), (", mqtt: main", "needs 'url'"),
+            (#", url: "http://maker:secret@mk4.local""#, "does not belong into a 'url'"),
+            (#", url: "http://mk4.local", username: maker"#, "go together"),
+            (#", url: "http://mk4.local", username: m, password_file: p, api_key_file: k"#, "both an API key"),
+            (#", url: "http://mk4.local", tls: { ca: x }"#, "write https"),
+            (#", url: "http://mk4.local?x=1""#, "no address to ask"), (", api_key_file: k", "no 'url' to go to"),
+        ] {
+            let problems = try read(keys).1
+            #expect(problems.contains { $0.contains(words) && !$0.contains("secret") }, "\(keys): \(problems)")
+        }
+        // Other drivers know no such key.
+        var reader = ConfigurationReader(catalog: try loadCatalog()) { _ in .utc }
+        let text = """
+            lab: { id: x, timezone: UTC }
+            mqtt: [{ name: main, url: "mqtt://127.0.0.1" }]
+            devices: [{ id: plug, driver: tasmota, mqtt: main, topic: plug, url: "http://plug" }]
+
+            """
+        #expect(reader.read([try YAML.parse(text, file: "http.yaml")]) == nil)
+        #expect(reader.problems.all.contains { $0.message.contains("no key 'url'") })
+    }
+
     @Test func emptyConfigurationSaysWhatIsNeeded() {
         #expect(read("").1.contains { $0.contains("needs 'lab'") })
     }

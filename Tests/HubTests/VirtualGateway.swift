@@ -123,7 +123,7 @@ struct VirtualGateway {
                 case .window(let window):
                     let content = hub.content(of: window, source: source, showsMachines: true)
                     closed[content.key] = content
-                case .publish, .event, .log: break
+                case .publish, .ask, .event, .log: break
                 }
             }
             effects = hub.takeEffects()

@@ -92,9 +92,13 @@ import Testing
                 Bool.random(using: &random)
                 ? Instant(milliseconds: .random(in: 0...4_000_000_000_000, using: &random)) : nil
             let link: CaptureLine.Link =
-                Bool.random(using: &random)
-                ? .mqtt(topic: "a\"b/\u{1F600}", payload: bytes, retained: Bool.random(using: &random))
-                : .serial(port: "p\\q", bytes: bytes, direction: Bool.random(using: &random) ? .rx : .tx)
+                switch Int.random(in: 0..<5, using: &random) {
+                case 0: .mqtt(topic: "a\"b/\u{1F600}", payload: bytes, retained: Bool.random(using: &random))
+                case 1: .serial(port: "p\\q", bytes: bytes, direction: Bool.random(using: &random) ? .rx : .tx)
+                case 2: .http(device: "m\"k", path: "/a?b=\"c\"", .question)
+                case 3: .http(device: "m", path: "/", .noAnswer("no \"answer\""))
+                default: .http(device: "m", path: "/", .answer(status: .random(in: 100...599, using: &random), bytes))
+                }
             let line = CaptureLine(time: time, link)
             #expect(try CaptureLine(parsing: line.bytes) == line, "seed \(seed)")
         }
@@ -110,6 +114,33 @@ import Testing
             }
             _ = try? CaptureLine(parsing: bytes)
         }
+    }
+}
+
+@Suite struct HTTPCaptureTests {
+    @Test func readsQuestionsAnswersAndSilence() throws {
+        func link(_ rest: String) throws -> CaptureLine.Link {
+            try CaptureLine(parsing: #"{"via":"http","device":"mk4","path":"/api/v1/status"\#(rest)}"#).link
+        }
+        func same(_ exchange: CaptureLine.HTTP) -> CaptureLine.Link {
+            .http(device: "mk4", path: "/api/v1/status", exchange)
+        }
+        #expect(try link(#","dir":"tx""#) == same(.question))
+        #expect(try link(#","status":200,"payload":"{}""#) == same(.answer(status: 200, Array("{}".utf8))))
+        #expect(try link(#","dir":"rx","status":204"#) == same(.answer(status: 204, [])))
+        #expect(try link(#","status":200,"payload_hex":"ff00""#) == same(.answer(status: 200, [0xFF, 0])))
+        #expect(try link(#","error":"no answer in time""#) == same(.noAnswer("no answer in time")))
+    }
+
+    @Test(arguments: [
+        (#"{"via":"http","path":"/","status":200}"#, "device"), (#"{"via":"http","device":"d","status":200}"#, "path"),
+        (#"{"via":"http","device":"d","path":"x","status":200}"#, "slash"),
+        (#"{"via":"http","device":"d","path":"/"}"#, "status"),
+        (#"{"via":"http","device":"d","path":"/","status":99}"#, "status"),
+        (#"{"via":"http","device":"d","path":"/","status":200.5}"#, "status"),
+    ])
+    func saysWhatIsMissing(_ line: String, _ word: String) {
+        #expect { try CaptureLine(parsing: line) } throws: { "\($0)".contains(word) }
     }
 }
 

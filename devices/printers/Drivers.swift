@@ -5,5 +5,6 @@ package let printerDrivers: [any DeviceDriver.Type] = [
     OctoPrint.self,
     Bambu.self,
     Moonraker.self,
+    PrusaLink.self,
     Marlin.self,
 ]

@@ -13,6 +13,7 @@ package final class HTTPClient {
         package var headers: [(String, String)] = []
         package var body: [UInt8]?
         package var tls: ClientTLS?
+        package var login: Login?
         package var connectTimeout: Duration = .seconds(10)
         package var totalTimeout: Duration = .seconds(120)
         /// The largest body that is taken, after unpacking.
@@ -23,6 +24,18 @@ package final class HTTPClient {
             self.url = url
             self.headers = headers
             self.body = body
+        }
+    }
+
+    /// A name and a password that the server asks for by digest (RFC 7616). They never cross the wire themselves: a
+    /// server that wants them in the clear does not get them.
+    package struct Login: Hashable, Sendable {
+        package var user: String
+        package var password: String
+
+        package init(user: String, password: String) {
+            self.user = user
+            self.password = password
         }
     }
 

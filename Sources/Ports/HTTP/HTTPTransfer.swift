@@ -81,6 +81,11 @@ final class HTTPTransfer {
         fabgate_curl_long(handle, CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
         fabgate_curl_long(handle, CURLOPT_SSL_VERIFYPEER, 1)
         fabgate_curl_long(handle, CURLOPT_SSL_VERIFYHOST, 2)
+        if let login = request.login {
+            fabgate_curl_long(handle, CURLOPT_HTTPAUTH, fabgate_curl_digest)
+            fabgate_curl_text(handle, CURLOPT_USERNAME, login.user)
+            fabgate_curl_text(handle, CURLOPT_PASSWORD, login.password)
+        }
         guard let tls = request.tls else { return }
         if let file = tls.caFile {
             fabgate_curl_text(handle, CURLOPT_CAINFO, file)
