@@ -101,7 +101,7 @@ extension ConfigurationReader {
             return nil
         }
         guard let url = Self.url(text), ["http", "https"].contains(url.scheme),
-            !url.path.contains("?"), !url.path.contains("#")
+            !text.contains("?"), !text.contains("#")
         else {
             problems.add(
                 place, "'\(text)' is no address to ask; write http://HOST, http://HOST:PORT or https://HOST/PATH")
