@@ -112,7 +112,8 @@ struct FuzzModels {
 
 /// A conversation with one driver. The first byte picks the model; then come steps
 /// `what u8, length u16, bytes`: received, received as retained, the driver's turn, no reply, link opened, overheard.
-/// Over MQTT the bytes are a topic, a line feed and the payload.
+/// Over MQTT the bytes are a topic, a line feed and the payload; over HTTP the path, a space and the status stand for the
+/// topic.
 enum DriverFuzz {
     private enum Step: UInt8, CaseIterable { case receive, retained, poll, noReply, opened, overheard }
 
@@ -130,6 +131,10 @@ enum DriverFuzz {
             case .serial(_, let bytes, .rx):
                 if info.link == .bus, !hasQuestions { append(.poll, [], &out) }
                 append(.receive, bytes, &out)
+            case .http(_, let path, .answer(let status, let body)):
+                append(.receive, Array("\(path) \(status)\n".utf8) + body, &out)
+            case .http(_, _, .noAnswer): append(.noReply, [], &out)
+            case .http(_, _, .question): append(.poll, [], &out)
             }
         }
         return out
@@ -152,9 +157,10 @@ enum DriverFuzz {
             at += 3 + count
             switch step {
             case .receive, .retained:
+                if info.asksHTTP, watch.answer(bytes) { continue }
                 if info.link == .mqtt {
                     watch.message(bytes, isRetained: step == .retained)
-                } else {
+                } else if info.link != .http {
                     watch.bytes(bytes)
                 }
             case .poll: watch.poll()
@@ -215,6 +221,17 @@ enum DriverFuzz {
             driver.receive(
                 payload.span, from: Source(topic: topic, subscription: index, isRetained: isRetained), &out)
             check()
+        }
+
+        /// False where these bytes are no answer over HTTP.
+        mutating func answer(_ bytes: [UInt8]) -> Bool {
+            guard bytes.first == UInt8(ascii: "/"), let end = bytes.firstIndex(of: 10) else { return false }
+            let parts = String(decoding: bytes[..<end], as: UTF8.self).split(separator: " ")
+            guard parts.count == 2, let status = Int(parts[1]), (100...599).contains(status) else { return false }
+            let body = Array(bytes[(end + 1)...])
+            driver.receive(body.span, from: Source(path: String(parts[0]), status: status), &out)
+            check()
+            return true
         }
 
         mutating func bytes(_ bytes: [UInt8]) {
