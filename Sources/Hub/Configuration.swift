@@ -79,6 +79,10 @@ package struct Configuration: Sendable {
         package var energy: [Int]
         package var source: UsageRule.Source
         package var itemsPerShot: Int?
+        /// A machine that says itself that it idles, and draws this many watts, contradicts itself.
+        package var disagreesAbove: Double?
+        /// So long it may, before that is an alert.
+        package var disagreesAfter = Duration.minutes(10)
     }
 
     package struct Store: Sendable {

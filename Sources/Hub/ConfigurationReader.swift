@@ -289,8 +289,8 @@ package struct ConfigurationReader {
         configuration.machines.append(
             Configuration.Machine(
                 id: id, name: title ?? id, machineClass: machineClass.rawValue, devices: devices, energy: energy,
-                source: source.0,
-                itemsPerShot: source.items))
+                source: source.0, itemsPerShot: source.items, disagreesAbove: source.contradiction.above,
+                disagreesAfter: source.contradiction.after))
     }
 
     /// Whose counters are a machine's energy: as configured, else every device that has one.
@@ -315,50 +315,50 @@ package struct ConfigurationReader {
     }
 
     /// What tells a machine's use: as configured, else the best that its devices offer.
-    private mutating func readUsage(_ fields: inout Fields, _ devices: [Int]) -> (UsageRule.Source, items: Int?)? {
+    private mutating func readUsage(
+        _ fields: inout Fields, _ devices: [Int]
+    ) -> (UsageRule.Source, items: Int?, contradiction: Contradiction)? {
         let channels = devices.flatMap { configuration.devices[$0].driver.channels.map(\.name) }
         let offers = (
             state: channels.contains("state"), power: channels.contains("power"),
-            press: channels.contains { $0.hasPrefix("setpoint.") }
+            press: channels.contains { $0.hasPrefix("setpoint.") }, occupied: channels.contains("occupied")
         )
         let place = fields.place("usage")
         var usage = fields.map("usage", &problems)
         let from =
             usage?.text("from", &problems)
-            ?? (offers.state ? "state" : offers.press ? "press" : offers.power ? "power" : "none")
+            ?? (offers.state
+                ? "state"
+                : offers.press ? "press" : offers.power ? "power" : offers.occupied ? "occupied" : "none")
         let items = usage?.integer("items_per_shot", in: 1...10_000, &problems)
-        let watts: KeyValuePairs = ["W": 1.0, "kW": 1000]
         var source: UsageRule.Source?
         switch from {
         case "none": source = UsageRule.Source.none
         case "state": source = .state
         case "power":
-            let idle = usage?.quantity("idle_below", watts, example: "5 W", &problems) ?? 5
-            let running = usage?.quantity("running_above", watts, example: "60 W", &problems) ?? 30
-            let dwell = usage?.duration("dwell", example: "20 s", &problems) ?? .seconds(20)
-            if idle >= running {
-                problems.add(place, "'running_above' (\(running) W) must be more than 'idle_below' (\(idle) W)")
-            }
-            source = .power(PowerRule(idleBelow: idle, runningAbove: running, dwell: dwell))
+            source = .power(PowerRule(&usage, place, &problems))
+        case "occupied": source = .occupied
         case "press":
             var rule = PressRule()
             if let soak = usage?.duration("soak", example: "10 min", &problems) { rule.soak = soak }
             if let shots = usage?.duration("shots_within", example: "15 min", &problems) { rule.shotsWithin = shots }
             source = .press(rule)
         default:
-            let names = ["state", "power", "press", "none"]
+            let names = ["state", "power", "press", "occupied", "none"]
             problems.add(
                 place,
-                "'\(from)' cannot tell use; write `from:` state, power, press or none"
+                "'\(from)' cannot tell use; write `from:` state, power, press, occupied or none"
                     + Suggestion.phrase(for: from, among: names))
         }
         let isOffered =
-            from == "state" ? offers.state : from == "power" ? offers.power : from == "press" ? offers.press : true
+            ["state": offers.state, "power": offers.power, "press": offers.press, "occupied": offers.occupied][from]
+            ?? true
         if !isOffered, problems.isEmpty {
             problems.add(place, "\(fields.what) tells its use from \(from), but none of its devices gives that")
         }
+        let contradiction = Contradiction(&usage, applies: from == "state" && offers.power, &problems)
         usage?.finish(&problems)
-        return source.map { ($0, items) }
+        return source.map { ($0, items, contradiction) }
     }
 
     private mutating func readCity(_ fields: inout Fields) {

@@ -5,30 +5,38 @@ import Usage
 // What readings mean to machines, when they come and when they are remembered.
 
 extension Hub {
-    /// What each channel of each device means: the first device that gives a quantity gives it to the machine.
-    func assignRoles() -> [(roles: [Role], machine: Int?, tellsState: Bool)] {
-        var result: [(roles: [Role], machine: Int?, tellsState: Bool)] = configuration.devices.map { device in
-            (device.driver.channels.map { $0.name == "online" ? .online : .none }, nil, false)
+    /// What each channel of each device means: the first device that gives a quantity gives it to the machine. And
+    /// whose silence makes the machine offline.
+    func assignRoles() -> [DevicePart] {
+        var parts = configuration.devices.map { device in
+            DevicePart(roles: device.driver.channels.map { $0.name == "online" ? .online : .none })
         }
         for (machineIndex, machine) in configuration.machines.enumerated() {
             var given: Set<String> = []
+            var tellers = 0
             for index in machine.devices {
                 let device = configuration.devices[index]
-                result[index].machine = machineIndex
+                parts[index].machine = machineIndex
                 for (channel, description) in device.driver.channels.enumerated() {
                     let role = role(of: description.name, device: index, in: machine)
                     guard role != .none else { continue }
                     if case .energy = role {} else if !given.insert(description.name).inserted { continue }
-                    result[index].roles[channel] = role
-                    switch (machine.source, role) {
-                    case (.state, .state), (.power, .power), (.press, .zoneTemperature), (.press, .shots):
-                        result[index].tellsState = true
-                    default: break
-                    }
+                    parts[index].roles[channel] = role
+                    guard tells(role, machine.source), parts[index].teller == nil else { continue }
+                    parts[index].teller = tellers
+                    tellers += 1
                 }
             }
         }
-        return result
+        return parts
+    }
+
+    private func tells(_ role: Role, _ source: UsageRule.Source) -> Bool {
+        switch (source, role) {
+        case (.state, .state), (.power, .power), (.press, .zoneTemperature), (.press, .shots), (.occupied, .occupied):
+            true
+        default: false
+        }
     }
 
     private func role(of channel: String, device: Int, in machine: Configuration.Machine) -> Role {
@@ -38,6 +46,7 @@ extension Hub {
         case "power": return .power
         case "shots": return .shots
         case "items": return .items
+        case "occupied": return .occupied
         case "energy": return machine.energy.firstIndex(of: device).map(Role.energy) ?? .none
         default:
             guard case .press = machine.source else { return .none }
@@ -54,17 +63,17 @@ extension Hub {
             return CounterRule.energy(watts: device.rating * 1.25, resolution: Int64(max(1, channel?.resolution ?? 1)))
         }
         return MachineUsage(
-            UsageRule(source: machine.source, energy: energy, itemsPerShot: machine.itemsPerShot.map(Int64.init)),
+            UsageRule(
+                source: machine.source, energy: energy, itemsPerShot: machine.itemsPerShot.map(Int64.init),
+                tellers: machine.devices.count, disagreesAbove: machine.disagreesAbove),
             start: start)
     }
 
-    func makeDevice(
-        _ device: Configuration.Device, _ part: (roles: [Role], machine: Int?, tellsState: Bool)
-    ) -> DeviceRuntime {
+    func makeDevice(_ device: Configuration.Device, _ part: DevicePart) -> DeviceRuntime {
         let channels = device.driver.channels
         return DeviceRuntime(
             configuration: device, driver: device.driver, channels: channels, roles: part.roles, machine: part.machine,
-            tellsState: part.tellsState, series: [SeriesID?](repeating: nil, count: channels.count),
+            teller: part.teller, series: [SeriesID?](repeating: nil, count: channels.count),
             latest: [Latest?](repeating: nil, count: channels.count))
     }
 
@@ -104,39 +113,14 @@ extension Hub {
     mutating func apply(_ value: Value, channel: Int, device index: Int, at time: Instant) {
         guard let machine = devices[index].machine else { return }
         touch(machine)
-        switch (devices[index].roles[channel], value) {
-        case (.state, .state(let state, let reason)):
-            machines[machine].usage.observe(state: state, reason: reason, at: time)
-        case (.state, .unknown):
-            machines[machine].usage.observe(state: .unknown, reason: "device does not know", at: time)
-        case (.job, .event(let name)):
-            if let outcome = JobOutcome(rawValue: name) { machines[machine].usage.observe(job: outcome, at: time) }
-        case (.power, .number(let watts)): machines[machine].usage.observe(power: watts, at: time)
-        case (.power, .unknown): machines[machine].usage.observe(power: nil, at: time)
-        case (.energy(let counter), .number(let raw)):
-            machines[machine].usage.observe(energy: Int64(raw.rounded()), counter: counter, at: time)
-        case (.shots, .number(let raw)): machines[machine].usage.observe(shots: Int64(raw.rounded()), at: time)
-        case (.items, .number(let raw)): machines[machine].usage.observe(items: Int64(raw.rounded()), at: time)
-        case (.zoneTemperature(let zone), .number(let celsius)):
-            machines[machine].usage.observe(temperature: celsius, zone: zone, at: time)
-        case (.zoneTemperature(let zone), .unknown):
-            machines[machine].usage.observe(temperature: nil, zone: zone, at: time)
-        case (.zoneSetpoint(let zone), .number(let celsius)):
-            machines[machine].usage.observe(setpoint: celsius, zone: zone, at: time)
-        default: break
-        }
+        devices[index].roles[channel].apply(value, to: &machines[machine].usage, at: time)
     }
 
     mutating func applyOnline(_ isOnline: Bool, device index: Int, at time: Instant) {
         devices[index].isOnline = isOnline
-        guard let machine = devices[index].machine, devices[index].tellsState else { return }
+        guard let machine = devices[index].machine, let teller = devices[index].teller else { return }
         touch(machine)
-        if isOnline { return machines[machine].usage.back(at: time) }
-        // Of several devices that tell the state, the last one that goes takes the machine with it.
-        let others = configuration.machines[machine].devices.filter { $0 != index && devices[$0].tellsState }
-        if others.allSatisfy({ devices[$0].isOnline != true }) {
-            machines[machine].usage.lost("no contact", at: time)
-        }
+        machines[machine].usage.observe(online: isOnline, teller: teller, at: time)
     }
 
     /// From `time` on the gateway knew nothing.
@@ -149,46 +133,41 @@ extension Hub {
         }
     }
 
-    // MARK: memory
-
-    /// Runs the stored samples through usage again, as if they came now, and marks the time since the last one.
-    mutating func remember(from start: Instant, at now: Now) {
-        var places: [SeriesID: (device: Int, channel: Int?)] = [:]
-        for index in devices.indices {
-            if let id = devices[index].onlineSeries { places[id] = (index, nil) }
-            for (channel, id) in devices[index].series.enumerated() {
-                if let id { places[id] = (index, channel) }
-            }
-        }
-        // One by one: days of samples must not stand in memory at once.
-        let store = store
-        store.replay(from: start) { id, sample in recall(id, sample, places) }
-        let memoryBegins = store.oldest ?? now.wall
-        windows.begin(memory: memoryBegins, isWhole: memoryBegins >= start)
-        guard let newest = store.newest else { return }
-        markBlind("gateway was off", at: min(newest, now.wall))
-    }
-
-    /// One stored sample, as if it came now.
-    private mutating func recall(_ id: SeriesID, _ sample: Sample, _ places: [SeriesID: (device: Int, channel: Int?)]) {
-        if id == beatSeries {
-            switch sample.value {
-            case .text(let reason): applyBlindness(reason, at: sample.time)
-            default: for index in machines.indices { machines[index].usage.advance(to: sample.time) }
-            }
-        } else if let place = places[id] {
-            if let channel = place.channel {
-                let kind = devices[place.device].channels[channel].kind
-                apply(sample.value.value(kind), channel: channel, device: place.device, at: sample.time)
-            } else if case .number(let value) = sample.value {
-                applyOnline(value > 0, device: place.device, at: sample.time)
-            }
-        }
-    }
-
     /// Writes down that nothing is known from `time` on, and forgets what is shown as current.
     mutating func markBlind(_ reason: String, at time: Instant) {
         if let beatSeries { store.append(beatSeries, time, .text(reason)) }
         applyBlindness(reason, at: time)
+    }
+}
+
+/// What a device is to its machine.
+struct DevicePart {
+    /// One for each channel.
+    var roles: [Role]
+    var machine: Int?
+    var teller: Int?
+}
+
+extension Role {
+    /// Gives a value to a machine's usage.
+    func apply(_ value: Value, to usage: inout MachineUsage, at time: Instant) {
+        switch (self, value) {
+        case (.state, .state(let state, let reason)): usage.observe(state: state, reason: reason, at: time)
+        case (.state, .unknown): usage.observe(state: .unknown, reason: "device does not know", at: time)
+        case (.job, .event(let name)):
+            if let outcome = JobOutcome(rawValue: name) { usage.observe(job: outcome, at: time) }
+        case (.power, .number(let watts)): usage.observe(power: watts, at: time)
+        case (.power, .unknown): usage.observe(power: nil, at: time)
+        case (.energy(let counter), .number(let raw)):
+            usage.observe(energy: Int64(raw.rounded()), counter: counter, at: time)
+        case (.shots, .number(let raw)): usage.observe(shots: Int64(raw.rounded()), at: time)
+        case (.items, .number(let raw)): usage.observe(items: Int64(raw.rounded()), at: time)
+        case (.occupied, .number(let value)): usage.observe(occupied: value > 0, at: time)
+        case (.zoneTemperature(let zone), .number(let celsius)):
+            usage.observe(temperature: celsius, zone: zone, at: time)
+        case (.zoneTemperature(let zone), .unknown): usage.observe(temperature: nil, zone: zone, at: time)
+        case (.zoneSetpoint(let zone), .number(let celsius)): usage.observe(setpoint: celsius, zone: zone, at: time)
+        default: break
+        }
     }
 }

@@ -15,7 +15,7 @@ extension Hub {
     /// where something arrived that is to be told.
     package var deadline: Moment {
         guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
-        return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat))
+        return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat, due.order))
     }
 
     /// The first moment that is later than `moment` by more than `length`.
@@ -60,6 +60,7 @@ extension Hub {
             }
         }
         if now.moment >= due.windows { book(at: now) } else { tellTouched(at: now) }
+        if now.moment >= min(due.order, due.windows) { keepOrder(at: now) }
         if let again = windows.changesDue { due.windows = min(due.windows, again) }
         if now.moment >= due.windows {
             for window in windows.due(at: now) { act(.window(window)) }
@@ -97,18 +98,33 @@ extension Hub {
                     machines[index].due = now.moment + (change - now.wall)
                 }
             }
+            noticeContradiction(of: index, at: now)
             due.machines = min(due.machines, machines[index].due)
             tellState(of: index)
             tellCorrections(of: index)
+            noteOrder(of: index, at: now)
             windows.changed(slots: machines[index].usage.takeDirtySlots())
         }
         touched.removeAll(keepingCapacity: true)
     }
 
+    /// A machine whose word and meter have contradicted each other for long enough is an alert.
+    private mutating func noticeContradiction(of index: Int, at now: Now) {
+        var disagrees = false
+        if let since = machines[index].usage.disagreesSince {
+            let end = since + machines[index].configuration.disagreesAfter
+            disagrees = end <= now.wall
+            if !disagrees { machines[index].due = min(machines[index].due, now.moment + (end - now.wall)) }
+        }
+        guard disagrees != machines[index].disagrees else { return }
+        machines[index].disagrees = disagrees
+        alertsMayDiffer = true
+    }
+
     /// Up to when it is known what a machine does: not beyond the moment at which its broker went away.
     private func horizon(of machine: Int, at now: Now) -> Instant {
         var horizon = now.wall
-        for device in configuration.machines[machine].devices where devices[device].tellsState {
+        for device in configuration.machines[machine].devices where devices[device].teller != nil {
             if case .broker(let broker) = devices[device].configuration.link, devices[device].isOnline == true,
                 !answersOverHTTP(device), let down = brokers[broker].downSince
             {

@@ -112,6 +112,15 @@ extension Hub {
             let name = line.configuration.name
             add(.error, "line/\(name)", "Serial \(line.trouble)", "시리얼 연결 끊김: \(line.trouble)")
         }
+        for index in machines.indices {
+            guard machines[index].disagrees, let since = machines[index].usage.disagreesSince else { continue }
+            let name = machines[index].configuration.name
+            let watts = Int((machines[index].usage.power ?? 0).rounded())
+            add(
+                .warning, "disagree/\(machines[index].configuration.id)",
+                "\(name) says that it is idle, but draws \(watts) W",
+                "\(name)은(는) 대기 중이라고 하지만 \(watts) W를 소비합니다", machine: index, since: since)
+        }
         for device in devices where device.isOnline == false {
             let id = device.configuration.id
             let endpoint = device.configuration.endpoint.map { endpoints[$0] }

@@ -24,6 +24,9 @@ package struct Hub {
     var lastLook: Now
     /// Machines that something was said about since the last tick.
     var touched: [Int] = []
+    /// The store's oldest sample when it was looked at first: nothing was written over while that is still there.
+    var firstOldest: Instant?
+    var nextCheckpoint = Instant.distantPast
     var toldAlerts: [Alert] = []
     /// Something happened that can begin or end an alert.
     var alertsMayDiffer = true
@@ -65,10 +68,9 @@ package struct Hub {
         // Usage begins with what is remembered, so that the first samples after it are not taken for the first ever.
         let start = max(store.oldest ?? now.wall, now.wall - Slot.length * Int64(SlotTable.capacity - 8)).floor(
             to: Slot.length)
-        for (index, machine) in configuration.machines.enumerated() {
+        for machine in configuration.machines {
             machines.append(
                 MachineRuntime(configuration: machine, usage: makeUsage(machine, start: min(start, now.wall))))
-            _ = index
         }
         for (index, device) in configuration.devices.enumerated() {
             devices.append(makeDevice(device, roles[index]))

@@ -9,7 +9,7 @@ enum Role: Hashable {
     case none
     /// Not a quantity but a sign of life; kept by the hub itself.
     case online
-    case state, job, power, shots, items
+    case state, job, power, shots, items, occupied
     /// Index among the machine's energy counters.
     case energy(Int)
     case zoneTemperature(String)
@@ -23,8 +23,8 @@ struct DeviceRuntime {
     let roles: [Role]
     /// Index of the machine that it belongs to.
     let machine: Int?
-    /// Whether its silence makes the machine offline.
-    let tellsState: Bool
+    /// Which one it is of the devices that tell the machine's state; nil where its silence does not make it offline.
+    let teller: Int?
     var series: [SeriesID?]
     var onlineSeries: SeriesID?
     var isOnline: Bool?
@@ -98,6 +98,12 @@ struct MachineRuntime {
     var isTouched = false
     /// When its state changes by itself.
     var due = Moment.never
+    /// From where its usage can be computed again, oldest first.
+    var checkpoints: [UsageCheckpoint] = []
+    /// Samples came out of order, the earliest of them at this time.
+    var disorder: Instant?
+    /// It has contradicted its meter for long enough to be told.
+    var disagrees = false
 }
 
 /// When each kind of thing that follows from time alone is due. A moment may be too early, never too late: who comes
@@ -110,6 +116,8 @@ struct Deadlines {
     /// A window is to be closed, or looked at again.
     var windows = Moment(nanoseconds: .min)
     var beat = Moment(nanoseconds: .min)
+    /// What came out of order is to be put right.
+    var order = Moment.never
 }
 
 /// What the owner of the hub must do.

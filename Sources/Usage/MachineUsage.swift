@@ -9,6 +9,8 @@ package struct UsageRule: Hashable, Sendable {
         case power(PowerRule)
         /// A press's zones and shots.
         case press(PressRule)
+        /// An access reader: in use while somebody has checked in.
+        case occupied
         /// Nothing tells what it does; only energy and counts.
         case none
     }
@@ -17,11 +19,20 @@ package struct UsageRule: Hashable, Sendable {
     package var energy: [CounterRule]
     /// Items that one shot makes; nil where only an item counter can tell.
     package var itemsPerShot: Int64?
+    /// How many devices tell the state: the machine is lost when the last of them is.
+    package var tellers: Int
+    /// A machine that says itself that it idles and draws this many watts contradicts itself.
+    package var disagreesAbove: Double?
 
-    package init(source: Source, energy: [CounterRule], itemsPerShot: Int64? = nil) {
+    package init(
+        source: Source, energy: [CounterRule], itemsPerShot: Int64? = nil, tellers: Int = 1,
+        disagreesAbove: Double? = nil
+    ) {
         self.source = source
         self.energy = energy
         self.itemsPerShot = itemsPerShot
+        self.tellers = tellers
+        self.disagreesAbove = disagreesAbove
     }
 }
 
@@ -33,36 +44,54 @@ package struct UsageEvent: Hashable, Sendable {
     package let correction: CounterCorrection
 }
 
-/// Turns what the devices of one machine said, in the order in which it arrived, into slots. The same samples give the
-/// same slots, however often somebody looked in between (`advance`).
+/// Turns what the devices of one machine said into slots. The same samples in the order of their times give the same
+/// slots, however often somebody looked in between (`advance`). A sample from before others that were heard is used as
+/// well as can be, and `disorder` tells that the slots should be computed again from there, in order.
 package struct MachineUsage: Hashable, Sendable {
     package let rule: UsageRule
-    package private(set) var slots = SlotTable()
     package private(set) var events: [UsageEvent] = []
     /// The last known power in W.
     package private(set) var power: Double?
-    private var timeline: Timeline
+    /// Somebody has checked in at the machine's access reader; nil where there is none.
+    package private(set) var isOccupied: Bool?
+    /// Since when the machine says that it idles, and draws power all the same.
+    package private(set) var disagreesSince: Instant?
+    package private(set) var countsShots = false
+    package private(set) var countsItems = false
+    /// The earliest sample that came after later ones, since `takeDisorder`.
+    package private(set) var disorder: Instant?
+
+    var table = SlotTable()
+    var open = OpenSlot()
+    var timeline: Timeline
+    var history: [Timeline.Stretch] = []
+    var energyQueue: [Energy] = []
+    private var sense: PowerSense
     private var press: PressSensors
     private var meters: [CounterMeter]
     private var shotMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 2, settle: .seconds(20)))
     private var itemMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 20, settle: .seconds(20)))
-    private var energyQueue: [Energy] = []
-    private var history: [Timeline.Stretch] = []
-    package private(set) var countsShots = false
-    package private(set) var countsItems = false
+    private var tellers: [Bool?]
+    private let usesPower: Bool
+    /// Everything that was heard or looked at lies before.
+    private var frontier = Instant.distantPast
 
-    /// Energy that waits until the states of its time are settled.
-    private struct Energy: Hashable {
-        let from: Instant
-        let to: Instant
-        let amount: Int64
-    }
+    /// So late a sample still changes the state that is shown, until everything is computed again in order.
+    private static let lateness = Duration.seconds(120)
 
     package init(_ rule: UsageRule, start: Instant) {
         self.rule = rule
         timeline = Timeline(start: start)
         meters = rule.energy.map(CounterMeter.init)
+        tellers = [Bool?](repeating: nil, count: rule.tellers)
         if case .press(let rule) = rule.source { press = PressSensors(rule) } else { press = PressSensors(PressRule()) }
+        if case .power(let levels) = rule.source {
+            sense = PowerSense(levels)
+            usesPower = true
+        } else {
+            sense = PowerSense(PowerRule(idleBelow: 0, runningAbove: 1, dwell: .zero))
+            usesPower = false
+        }
     }
 
     package var state: MachineState { timeline.state }
@@ -73,34 +102,53 @@ package struct MachineUsage: Hashable, Sendable {
     /// When its state changes by itself, unless something is said before: a dwell or a soak is over, or the last shot is
     /// old.
     package var nextChange: Instant? {
-        guard case .press = rule.source, timeline.state != .offline,
-            let until = press.state(at: timeline.settled).until
-        else { return timeline.due }
-        return min(until, timeline.due ?? until)
+        guard case .press = rule.source, timeline.state != .offline else { return usesPower ? sense.due : nil }
+        return press.state(at: timeline.settled).until
+    }
+
+    package mutating func takeDisorder() -> Instant? {
+        defer { disorder = nil }
+        return disorder
     }
 
     // MARK: what devices say
 
     /// A device's own word for its state.
     package mutating func observe(state: MachineState, reason: String, at time: Instant) {
-        guard case .state = rule.source, isOnTime(time) else { return }
-        change { $0.enter(state, reason, at: time, $1) }
+        guard let time = inOrder(time), case .state = rule.source else { return }
+        enter(state, reason, at: time)
     }
 
     /// Power in W; nil where the device does not know it.
     package mutating func observe(power watts: Double?, at time: Instant) {
+        guard let time = inOrder(time) else { return }
         power = watts
-        guard case .power(let levels) = rule.source, isOnTime(time) else { return }
-        guard let watts else { return change { $0.enter(.unknown, "no power reading", at: time, $1) } }
-        // What is due by now is decided first: the middle band goes by it.
-        advance(to: time)
-        let (state, reason) = levels.state(at: watts, before: timeline.state)
-        change { $0.propose(state, reason, at: time, dwell: levels.dwell, $1) }
+        if let watts { note(watts, at: time) }
+        guard usesPower else { return compare(at: time) }
+        guard let watts else {
+            pass(to: time)
+            sense.forget()
+            return enter(.unknown, "no power reading", at: time)
+        }
+        if sense.isSteady(at: watts) { return timeline.pass(to: time) }
+        follow(at: time) { $0.observe(watts, at: time, $1) }
+    }
+
+    /// Whether somebody has checked in at the machine's access reader.
+    package mutating func observe(occupied: Bool, at time: Instant) {
+        guard let time = inOrder(time) else { return }
+        isOccupied = occupied
+        switch rule.source {
+        case .occupied: enter(occupied ? .running : .idle, occupied ? "occupied" : "free", at: time)
+        // A reader gives occupancy, not state: it only tells more of an idle machine.
+        default:
+            if timeline.state == .idle { enter(.idle, idleReason(timeline.reason), isOff: timeline.isOff, at: time) }
+        }
     }
 
     /// A press zone's temperature in °C; nil where its sensor is broken.
     package mutating func observe(temperature: Double?, zone: String, at time: Instant) {
-        guard case .press = rule.source, isOnTime(time) else { return }
+        guard let time = inOrder(time), case .press = rule.source else { return }
         advance(to: time)
         press.temperature(zone, temperature, at: time)
         followPress(at: time)
@@ -108,7 +156,7 @@ package struct MachineUsage: Hashable, Sendable {
 
     /// A press zone's set value in °C.
     package mutating func observe(setpoint: Double?, zone: String, at time: Instant) {
-        guard case .press = rule.source, isOnTime(time) else { return }
+        guard let time = inOrder(time), case .press = rule.source else { return }
         advance(to: time)
         press.setpoint(zone, setpoint, at: time)
         followPress(at: time)
@@ -116,144 +164,171 @@ package struct MachineUsage: Hashable, Sendable {
 
     /// An energy counter in mWh.
     package mutating func observe(energy raw: Int64, counter: Int, at time: Instant) {
-        guard meters.indices.contains(counter), let step = meters[counter].observe(raw, at: time) else { return }
+        guard inOrder(time) != nil, meters.indices.contains(counter),
+            let step = meters[counter].observe(raw, at: time)
+        else { return }
         if let correction = step.correction {
             if events.count >= 64 { events.removeFirst() }
             events.append(UsageEvent(time: time, counter: counter, correction: correction))
-            _ = slots.change(at: time) { $0.corrections += 1 }
+            _ = table.change(at: time) { $0.corrections += 1 }
         }
-        energyQueue.append(Energy(from: step.since, to: time, amount: step.advance))
-        change { $0.advance(to: time, $1) }
+        pass(to: time)
+        take(Energy(from: step.since, to: time, amount: step.advance))
     }
 
     /// A cumulative count of shots.
     package mutating func observe(shots raw: Int64, at time: Instant) {
         countsShots = true
-        guard let step = shotMeter.observe(raw, at: time), step.advance > 0 else { return }
+        guard let place = inOrder(time), let step = shotMeter.observe(raw, at: time), step.advance > 0 else { return }
         let items = rule.itemsPerShot.map { $0 * step.advance } ?? 0
-        _ = slots.change(at: time) {
+        _ = table.change(at: time) {
             $0.shots += step.advance
             $0.items += items
         }
-        guard case .press = rule.source, isOnTime(time) else { return }
-        advance(to: time)
-        press.shot(at: time)
-        followPress(at: time)
+        guard case .press = rule.source else { return }
+        advance(to: place)
+        press.shot(at: place)
+        followPress(at: place)
     }
 
     /// A cumulative count of items made.
     package mutating func observe(items raw: Int64, at time: Instant) {
         countsItems = true
-        guard let step = itemMeter.observe(raw, at: time), step.advance > 0 else { return }
-        _ = slots.change(at: time) { $0.items += step.advance }
+        guard inOrder(time) != nil, let step = itemMeter.observe(raw, at: time), step.advance > 0 else { return }
+        _ = table.change(at: time) { $0.items += step.advance }
     }
 
     package mutating func observe(job outcome: JobOutcome, at time: Instant) {
-        _ = slots.change(at: time) { $0[outcome] += 1 }
+        guard inOrder(time) != nil else { return }
+        _ = table.change(at: time) { $0[outcome] += 1 }
     }
 
-    /// The device that tells the state is gone; a press is gone when its last device is.
+    /// One of the devices that tell the state came or went. The machine is gone when the last of them is, and back,
+    /// without a state yet, when one is.
+    package mutating func observe(online: Bool, teller: Int, at time: Instant) {
+        guard tellers.indices.contains(teller) else { return }
+        tellers[teller] = online
+        if online {
+            back(at: time)
+        } else if tellers.allSatisfy({ $0 != true }) {
+            lost("no contact", at: time)
+        }
+    }
+
+    /// Nothing tells the state any more.
     package mutating func lost(_ reason: String, at time: Instant) {
-        power = nil
-        press.forget()
-        change { $0.enter(.offline, reason, at: time, $1) }
+        guard let time = inOrder(time) else { return }
+        forget(at: time)
+        enter(.offline, reason, at: time)
     }
 
-    /// The device that tells the state is back, and has not told it yet.
+    /// What tells the state is back, and has not told it yet.
     package mutating func back(at time: Instant) {
-        guard timeline.state == .offline else { return }
-        change { $0.enter(.unknown, "just came back", at: time, $1) }
+        guard let time = inOrder(time), timeline.state == .offline else { return }
+        enter(.unknown, "just came back", at: time)
     }
 
     /// The gateway itself knows nothing from `time` on: it was off, or its clock was set.
     package mutating func blind(_ reason: String, at time: Instant) {
-        power = nil
-        press.forget()
-        change { $0.enter(.unknown, reason, at: time, $1) }
+        forget(at: time)
+        for index in tellers.indices { tellers[index] = nil }
+        enter(.unknown, reason, at: max(time, timeline.settled))
     }
 
     /// Books up to `time`.
     package mutating func advance(to time: Instant) {
+        frontier = max(frontier, time)
+        pass(to: time)
+        flush()
+    }
+
+    // MARK: deciding
+
+    /// The time at which a sample may still change something; nil where it is too late.
+    private mutating func inOrder(_ time: Instant) -> Instant? {
+        if time >= frontier {
+            frontier = time
+            return time
+        }
+        disorder = min(disorder ?? time, time)
+        if frontier - time <= Self.lateness { return frontier }
+        _ = table.change(at: time) { $0.late += 1 }
+        return nil
+    }
+
+    /// Everything that time alone brings by `time`.
+    private mutating func pass(to time: Instant) {
         if case .press = rule.source, timeline.state != .offline {
             // A press changes by itself when its soak is over or its last shot is old.
             while let until = press.state(at: timeline.settled).until, until <= time {
                 let (state, reason, _) = press.state(at: until)
-                change { $0.enter(state, reason, at: until, $1) }
+                enter(state, reason, at: until)
             }
         }
-        change { $0.advance(to: time, $1) }
+        if usesPower, sense.hold != nil { follow(at: time) { $0.advance(to: time, $1) } }
+        timeline.pass(to: time)
     }
 
-    // MARK: booking
+    private mutating func forget(at time: Instant) {
+        pass(to: time)
+        power = nil
+        disagreesSince = nil
+        sense.forget()
+        press.forget()
+    }
+
+    private mutating func enter(_ state: MachineState, _ reason: String, isOff: Bool = false, at time: Instant) {
+        var stretches: [Timeline.Stretch] = []
+        let said = state == .idle ? idleReason(reason) : reason
+        let isFault = timeline.enter(state, said, isOff: isOff, at: time) { stretches.append($0) }
+        for stretch in stretches { book(stretch) }
+        if isFault { _ = table.change(at: time) { $0.faults += 1 } }
+        if !stretches.isEmpty { bookEnergy() }
+        compare(at: time)
+    }
+
+    /// An idle machine at which somebody has checked in is not free.
+    private func idleReason(_ reason: String) -> String {
+        guard rule.source != .occupied, let isOccupied else { return reason }
+        let word = ", occupied"
+        let bare = reason.hasSuffix(word) ? String(reason.dropLast(word.count)) : reason
+        return isOccupied ? bare + word : bare
+    }
+
+    /// Lets power be weighed, and enters what is decided.
+    private mutating func follow(
+        at time: Instant, _ body: (inout PowerSense, (PowerSense.Change) -> Void) -> Void
+    ) {
+        var changes: [PowerSense.Change] = []
+        body(&sense) { changes.append($0) }
+        // What was weighed is decided; what is weighed now is said below.
+        for change in changes {
+            switch change.activity {
+            case .running: enter(.running, "power", at: change.at)
+            case .standby: enter(.idle, "standby", at: change.at)
+            case .off: enter(.idle, "off", isOff: true, at: change.at)
+            }
+        }
+        timeline.weigh(since: sense.hold)
+        timeline.pass(to: time)
+    }
 
     private mutating func followPress(at time: Instant) {
         let (state, reason, _) = press.state(at: time)
-        change { $0.enter(state, reason, at: time, $1) }
+        enter(state, reason, at: time)
     }
 
-    /// Late words change nothing any more, but are counted where they belong.
-    private mutating func isOnTime(_ time: Instant) -> Bool {
-        // The hub's clock may have looked a moment ahead of the sample.
-        if time + .seconds(2) >= timeline.settled { return true }
-        _ = slots.change(at: time) { $0.late += 1 }
-        return false
+    /// The machine's own word against its meter.
+    private mutating func compare(at time: Instant) {
+        guard let limit = rule.disagreesAbove else { return }
+        let disagrees = timeline.state == .idle && (power ?? 0).magnitude >= limit
+        if !disagrees { disagreesSince = nil } else if disagreesSince == nil { disagreesSince = time }
     }
 
-    private mutating func change(_ body: (inout Timeline, (Timeline.Stretch) -> Void) -> Void) {
-        var stretches: [Timeline.Stretch] = []
-        body(&timeline) { stretches.append($0) }
-        for stretch in stretches { book(stretch) }
-        bookEnergy()
+    /// Everything that a machine's usage must know to go on, without the slots that cannot change any more.
+    var openSince: Instant {
+        var since = min(timeline.bookedUntil, energyQueue.first?.from ?? timeline.bookedUntil)
+        for meter in meters { if let known = meter.knownUntil { since = min(since, known) } }
+        return since
     }
-
-    private mutating func book(_ stretch: Timeline.Stretch) {
-        forEachSlot(from: stretch.from, to: stretch.to) { slots, from, to in
-            _ = slots.change(at: from) { $0[stretch.state] += (to - from).milliseconds }
-        }
-        if let last = history.last, last.state == stretch.state, last.to == stretch.from {
-            history[history.count - 1] = Timeline.Stretch(state: last.state, from: last.from, to: stretch.to)
-        } else {
-            history.append(stretch)
-            if history.count > 256 { history.removeFirst(128) }
-        }
-    }
-
-    /// Spreads energy evenly over its time, cut at slots and at the ends of idle stretches, to the last mWh.
-    private mutating func bookEnergy() {
-        // A long queue does not wait for the states: better not known as idle than lost.
-        while let energy = energyQueue.first, energy.to <= timeline.settled || energyQueue.count > 64 {
-            energyQueue.removeFirst()
-            let whole = (energy.to - energy.from).milliseconds
-            func upTo(_ time: Instant) -> Int64 {
-                let (product, rest) = energy.amount.multipliedFullWidth(by: (time - energy.from).milliseconds)
-                return whole == 0 ? energy.amount : whole.dividingFullWidth((product, rest)).quotient
-            }
-            let idle = history.filter { $0.state == .idle && $0.to > energy.from && $0.from < energy.to }
-            forEachSlot(from: energy.from, to: energy.to) { slots, from, to in
-                var idlePart: Int64 = 0
-                for stretch in idle where stretch.to > from && stretch.from < to {
-                    idlePart += upTo(min(stretch.to, to)) - upTo(max(stretch.from, from))
-                }
-                _ = slots.change(at: from) {
-                    $0.energy += upTo(to) - upTo(from)
-                    $0.idleEnergy += idlePart
-                    $0.energyCovered += (to - from).milliseconds
-                }
-            }
-        }
-    }
-
-    private mutating func forEachSlot(
-        from: Instant, to: Instant, _ body: (inout SlotTable, _ from: Instant, _ to: Instant) -> Void
-    ) {
-        // Nothing before the oldest slot can be booked; no use in walking there through a gap of years.
-        var start = max(from, to - Slot.length * Int64(SlotTable.capacity))
-        while start < to {
-            let end = min(to, start.floor(to: Slot.length) + Slot.length)
-            body(&slots, start, end)
-            start = end
-        }
-    }
-
-    package mutating func takeDirtySlots() -> Set<Int64> { slots.takeDirty() }
 }

@@ -11,6 +11,8 @@ package struct Slot: Hashable, Sendable {
     package var stateMilliseconds = [Int64](repeating: 0, count: MachineState.allCases.count)
     /// In the order of `JobOutcome.allCases`.
     package var jobs = [Int64](repeating: 0, count: JobOutcome.allCases.count)
+    /// Milliseconds of the idle time for which the machine was switched off; 0 where nothing tells.
+    package var off: Int64 = 0
     /// mWh, and the part of it drawn in state idle.
     package var energy: Int64 = 0
     package var idleEnergy: Int64 = 0
@@ -36,12 +38,18 @@ package struct Slot: Hashable, Sendable {
     /// holds, and what was weighed. They are compared over a window.
     package var massByShots: Int64 = 0
     package var massByScale: Int64 = 0
+    /// How often a fault began.
+    package var faults: Int64 = 0
+    /// The least and the most power that was read, in mW; nil where none was.
+    package var leastPower: Int64?
+    package var mostPower: Int64?
 
     package init() {}
 
     package static func += (a: inout Slot, b: Slot) {
         for i in a.stateMilliseconds.indices { a.stateMilliseconds[i] += b.stateMilliseconds[i] }
         for i in a.jobs.indices { a.jobs[i] += b.jobs[i] }
+        a.off += b.off
         a.energy += b.energy
         a.idleEnergy += b.idleEnergy
         a.energyCovered += b.energyCovered
@@ -59,6 +67,9 @@ package struct Slot: Hashable, Sendable {
         a.massCovered += b.massCovered
         a.massByShots += b.massByShots
         a.massByScale += b.massByScale
+        a.faults += b.faults
+        if let power = b.leastPower { a.leastPower = min(a.leastPower ?? power, power) }
+        if let power = b.mostPower { a.mostPower = max(a.mostPower ?? power, power) }
     }
 
     package subscript(state: MachineState) -> Int64 {
@@ -167,6 +178,27 @@ package struct SlotTable: Hashable, Sendable {
             start = start + Slot.length
         }
         return total
+    }
+
+    /// The slots that are kept and lie at or after an instant, by their starts.
+    package func slots(from: Instant) -> [(start: Instant, slot: Slot)] {
+        slots.indices.compactMap { index in
+            let start = first + Slot.length * Int64(index)
+            return start + Slot.length > from ? (start, slots[index]) : nil
+        }
+    }
+
+    /// Takes the place of what is kept from the slot of `from` on; what differs counts as changed.
+    package mutating func replace(from: Instant, with other: SlotTable) {
+        let begin = from.floor(to: Slot.length)
+        let end = max(
+            first + Slot.length * Int64(slots.count), other.first + Slot.length * Int64(other.slots.count))
+        var start = max(begin, end - Slot.length * Int64(Self.capacity))
+        while start < end {
+            let new = other.slot(startingAt: start)
+            if slot(startingAt: start) != new { _ = change(at: start) { $0 = new } }
+            start = start + Slot.length
+        }
     }
 
     /// The starts of the slots that changed since the last call.

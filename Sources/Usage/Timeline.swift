@@ -1,85 +1,71 @@
 import Model
 
-/// What one machine did, stretch after stretch, each booked once and without a gap.
-///
-/// A change that must last (`dwell`) is held back until it has, and then counts from its beginning; until then nothing
-/// after that beginning is booked. So the stretches do not depend on when somebody looked.
+/// What one machine did, stretch after stretch, each booked once and without a gap. While a change is being weighed
+/// (`hold`), nothing after its possible beginning is settled. So the stretches do not depend on when somebody looked.
 struct Timeline: Hashable {
     private(set) var state = MachineState.unknown
     private(set) var reason = "not heard yet"
+    /// The machine is idle because it is switched off.
+    private(set) var isOff = false
     private(set) var since: Instant
-    /// Everything before is booked.
+    /// Everything before is certain.
     private(set) var settled: Instant
-    private var pending: Pending?
-
-    private struct Pending: Hashable {
-        let state: MachineState
-        let reason: String
-        let since: Instant
-        let due: Instant
-    }
+    /// Everything before was given to be booked.
+    private var booked: Instant
+    /// Since when nothing was entered.
+    private(set) var stretchStart: Instant
+    private(set) var hold: Instant?
 
     /// A stretch of one state.
     struct Stretch: Hashable {
         let state: MachineState
+        let isOff: Bool
         let from: Instant
         let to: Instant
     }
 
-    /// When the change that waits is certain.
-    var due: Instant? { pending?.due }
-
     init(start: Instant) {
         since = start
         settled = start
+        booked = start
+        stretchStart = start
     }
 
-    /// Books up to `time` what is certain by then.
-    mutating func advance(to time: Instant, _ book: (Stretch) -> Void) {
-        if let change = pending, time >= change.due {
-            become(change.state, change.reason, at: change.since, book)
-            pending = nil
+    /// Time passes, and nothing changes.
+    mutating func pass(to time: Instant) {
+        let reached = min(time, hold ?? time)
+        if reached > settled { settled = reached }
+    }
+
+    /// A change that may have begun at `time` is being weighed; nil where none is.
+    mutating func weigh(since time: Instant?) { hold = time.map { max($0, settled) } }
+
+    /// From `time` on, or from what is settled already, the machine is in `state`. True where a fault begins.
+    @discardableResult
+    mutating func enter(
+        _ state: MachineState, _ reason: String, isOff: Bool = false, at time: Instant, _ book: (Stretch) -> Void
+    ) -> Bool {
+        hold = nil
+        pass(to: time)
+        let isFault = state == .fault && self.state != .fault
+        if state != self.state || isOff != self.isOff {
+            flush(book)
+            stretchStart = settled
         }
-        settle(min(time, pending?.since ?? time), book)
-    }
-
-    /// From `time` on the machine is in `state`, without waiting.
-    mutating func enter(_ state: MachineState, _ reason: String, at time: Instant, _ book: (Stretch) -> Void) {
-        advance(to: time, book)
-        pending = nil
-        become(state, reason, at: max(time, settled), book)
-    }
-
-    /// From `time` on the machine seems to be in `state`; it is, once that has lasted for `dwell`.
-    mutating func propose(
-        _ state: MachineState, _ reason: String, at time: Instant, dwell: Duration, _ book: (Stretch) -> Void
-    ) {
-        advance(to: time, book)
-        if state == self.state {
-            pending = nil
-            settle(time, book)
-            self.reason = reason
-        } else if self.state == .unknown || self.state == .offline || dwell == .zero {
-            pending = nil
-            become(state, reason, at: max(time, settled), book)
-        } else if pending?.state != state {
-            let start = max(time, settled)
-            pending = Pending(state: state, reason: reason, since: start, due: start + dwell)
-        }
-    }
-
-    private mutating func become(
-        _ state: MachineState, _ reason: String, at time: Instant, _ book: (Stretch) -> Void
-    ) {
-        settle(time, book)
-        if state != self.state { since = time }
+        if state != self.state { since = settled }
         self.state = state
         self.reason = reason
+        self.isOff = isOff
+        return isFault
     }
 
-    private mutating func settle(_ time: Instant, _ book: (Stretch) -> Void) {
-        guard time > settled else { return }
-        book(Stretch(state: state, from: settled, to: time))
-        settled = time
+    /// Gives what is settled and was not given yet.
+    mutating func flush(_ book: (Stretch) -> Void) {
+        guard settled > booked else { return }
+        book(Stretch(state: state, isOff: isOff, from: booked, to: settled))
+        booked = settled
     }
+
+    /// Everything before will never be booked again.
+    var bookedUntil: Instant { booked }
 }

@@ -110,7 +110,13 @@ enum CheckCommand {
         switch source {
         case .state: "told by the device"
         case .power(let rule):
-            "from power: idle up to \(rule.idleBelow) W, running from \(rule.runningAbove) W, after \(seconds(rule.dwell))"
+            "from power: idle up to \(rule.idleBelow) W, running from \(rule.runningAbove) W, after "
+                + (rule.startAfter == rule.stopAfter
+                    ? seconds(rule.startAfter)
+                    : "\(seconds(rule.startAfter)) to start and \(seconds(rule.stopAfter)) to stop")
+                + (rule.minimumRun > .zero ? ", for at least \(seconds(rule.minimumRun))" : "")
+                + (rule.minimumEnergy > 0 ? " and \(rule.minimumEnergy) Wh" : "")
+        case .occupied: "while somebody has checked in at its access reader"
         case .press(let rule):
             "from zones and shots: soak \(seconds(rule.soak)), running for \(seconds(rule.shotsWithin)) after a shot"
         case .none: "not told"

@@ -1,0 +1,202 @@
+import Model
+import Store
+import Usage
+
+// What is remembered, and what is computed again. A machine's usage is a function of its samples in the order of their
+// times; so after a restart, and where samples came out of order, it is computed from the store.
+
+/// Samples of one series, column by column.
+private struct Column {
+    var times: [Int64] = []
+    /// NaN where the value is no number; then it stands in `others`.
+    var numbers: [Double] = []
+    var others: [(index: Int, value: StoredValue)] = []
+    var next = 0
+    var nextOther = 0
+
+    mutating func load(_ id: SeriesID, of store: RingStore, from: Instant, to: Instant) {
+        times.removeAll(keepingCapacity: true)
+        numbers.removeAll(keepingCapacity: true)
+        others.removeAll(keepingCapacity: true)
+        next = 0
+        nextOther = 0
+        store.scan(id, from: from, to: to) { sample in
+            times.append(sample.time.milliseconds)
+            if case .number(let number) = sample.value {
+                numbers.append(number)
+            } else {
+                others.append((numbers.count, sample.value))
+                numbers.append(.nan)
+            }
+            return true
+        }
+    }
+
+    /// Takes the next sample; its number, or its value where that is none.
+    mutating func take() -> (number: Double, other: StoredValue?) {
+        defer { next += 1 }
+        let number = numbers[next]
+        guard number.isNaN, nextOther < others.count, others[nextOther].index == next else { return (number, nil) }
+        defer { nextOther += 1 }
+        return (number, others[nextOther].value)
+    }
+}
+
+/// What a series tells about a machine.
+private struct UsageInput {
+    enum Meaning {
+        case role(Role, Kind)
+        case online(teller: Int)
+        case beat
+    }
+    let series: SeriesID
+    let meaning: Meaning
+}
+
+extension Hub {
+    /// Checkpoints are kept for a day and a bit: no sample is taken for as old as that.
+    static let checkpointsKept = 26
+    /// Samples that came out of order are put right this often.
+    static let orderEvery = Duration.seconds(60)
+    /// So much is read at once.
+    private static let stretch = Duration.hours(6)
+
+    /// Computes all machines from the store, and marks the time since its last sample as not known.
+    mutating func remember(from start: Instant, at now: Now) {
+        for machine in machines.indices {
+            var usage = machines[machine].usage
+            replay(machine, inputs(of: machine).inputs, &usage, after: start - .milliseconds(1), to: now.wall)
+            machines[machine].usage = usage
+        }
+        firstOldest = store.oldest
+        let memoryBegins = max(store.oldest ?? now.wall, start)
+        windows.begin(memory: memoryBegins, isWhole: store.oldest.map { $0 >= start } ?? true)
+        if let newest = store.newest { markBlind("gateway was off", at: min(newest, now.wall)) }
+        for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
+    }
+
+    private mutating func keepCheckpoint(_ machine: Int, at time: Instant) {
+        machines[machine].checkpoints.append(UsageCheckpoint(machines[machine].usage, at: time))
+        let surplus = machines[machine].checkpoints.count - Self.checkpointsKept
+        if surplus > 0 { machines[machine].checkpoints.removeFirst(surplus) }
+    }
+
+    /// Notes that something came out of order.
+    mutating func noteOrder(of machine: Int, at now: Now) {
+        guard let late = machines[machine].usage.takeDisorder() else { return }
+        machines[machine].disorder = min(machines[machine].disorder ?? late, late)
+        due.order = min(due.order, now.moment + Self.orderEvery)
+    }
+
+    /// Puts right what came out of order, and keeps, once an hour, a place from which that can be done.
+    mutating func keepOrder(at now: Now) {
+        due.order = .never
+        for machine in machines.indices {
+            noteOrder(of: machine, at: now)
+            if let late = machines[machine].disorder { computeAgain(machine, from: late, at: now) }
+            machines[machine].disorder = nil
+            windows.changed(slots: machines[machine].usage.takeDirtySlots())
+        }
+        due.order = .never
+        guard now.wall >= nextCheckpoint else { return }
+        nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
+        firstOldest = firstOldest ?? store.oldest
+        for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
+    }
+
+    /// Where that is not possible any more, what was late stays counted as late.
+    private mutating func computeAgain(_ machine: Int, from late: Instant, at now: Now) {
+        // While the clock stands before what was heard already, nothing has an order.
+        let (inputs, isWhole) = inputs(of: machine)
+        guard isWhole, machines[machine].usage.settled <= now.wall + .seconds(2),
+            let place = machines[machine].checkpoints.lastIndex(where: { $0.time < late })
+        else { return }
+        let checkpoint = machines[machine].checkpoints[place]
+        // The ring may have written over what came after it.
+        guard let oldest = store.oldest, oldest <= max(checkpoint.time, firstOldest ?? oldest) else { return }
+        machines[machine].checkpoints.removeSubrange((place + 1)...)
+        var usage = checkpoint.usage
+        replay(machine, inputs, &usage, after: checkpoint.time, to: now.wall)
+        usage.advance(to: min(now.wall, machines[machine].usage.settled))
+        machines[machine].usage.adopt(usage, from: checkpoint)
+        _ = machines[machine].usage.takeDisorder()
+    }
+
+    /// The series that tell about a machine, and whether all that tells about it is stored.
+    private func inputs(of machine: Int) -> (inputs: [UsageInput], isWhole: Bool) {
+        var inputs: [UsageInput] = []
+        var isWhole = true
+        for index in configuration.machines[machine].devices {
+            let device = devices[index]
+            // In this order where times are equal: it is there, then it speaks.
+            if let teller = device.teller {
+                if let series = device.onlineSeries {
+                    inputs.append(UsageInput(series: series, meaning: .online(teller: teller)))
+                } else {
+                    isWhole = false
+                }
+            }
+            for (channel, role) in device.roles.enumerated() where role != .none && role != .online {
+                if let series = device.series[channel] {
+                    inputs.append(
+                        UsageInput(series: series, meaning: .role(role, device.channels[channel].kind)))
+                } else {
+                    isWhole = false
+                }
+            }
+        }
+        if let beatSeries { inputs.append(UsageInput(series: beatSeries, meaning: .beat)) }
+        return (inputs, isWhole)
+    }
+
+    /// Gives a machine's usage all its samples of `(after, to]`, in the order of their times.
+    private mutating func replay(
+        _ machine: Int, _ inputs: [UsageInput], _ usage: inout MachineUsage, after: Instant, to: Instant
+    ) {
+        var columns = [Column](repeating: Column(), count: inputs.count)
+        var begin = max(after + .milliseconds(1), store.oldest ?? to)
+        let end = to + .milliseconds(1)
+        var checkpointAt = max(begin, end - .hours(Int64(Self.checkpointsKept))).floor(to: .hours(1)) + .hours(1)
+        while begin < end {
+            let stop = min(end, begin + Self.stretch)
+            for index in inputs.indices { columns[index].load(inputs[index].series, of: store, from: begin, to: stop) }
+            while let index = Self.earliest(columns) {
+                let time = Instant(milliseconds: columns[index].times[columns[index].next])
+                if time > checkpointAt {
+                    machines[machine].checkpoints.append(UsageCheckpoint(usage, at: checkpointAt))
+                    checkpointAt = time.floor(to: .hours(1)) + .hours(1)
+                }
+                let (number, other) = columns[index].take()
+                Self.give(number, other, inputs[index].meaning, to: &usage, at: time)
+            }
+            begin = stop
+        }
+    }
+
+    /// The column whose next sample is the earliest; of equal ones the first.
+    private static func earliest(_ columns: [Column]) -> Int? {
+        var earliest: Int?
+        var time = Int64.max
+        for index in columns.indices where columns[index].next < columns[index].times.count {
+            let next = columns[index].times[columns[index].next]
+            if next < time {
+                time = next
+                earliest = index
+            }
+        }
+        return earliest
+    }
+
+    private static func give(
+        _ number: Double, _ other: StoredValue?, _ meaning: UsageInput.Meaning, to usage: inout MachineUsage,
+        at time: Instant
+    ) {
+        switch meaning {
+        case .role(let role, let kind):
+            role.apply(other.map { $0.value(kind) } ?? .number(number), to: &usage, at: time)
+        case .online(let teller): usage.observe(online: number > 0, teller: teller, at: time)
+        case .beat:
+            if case .text(let reason)? = other { usage.blind(reason, at: time) } else { usage.advance(to: time) }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import Model
+import Testing
+import Usage
+
+@Suite struct SlotFieldsTests {
+    @Test(arguments: 0..<200) func whatIsStoredComesBack(seed: UInt64) {
+        var random = SeededRandom(seed)
+        var slot = Slot()
+        func any() -> Int64 { Int64.random(in: -5...1_000_000_000_000, using: &random) }
+        for state in MachineState.allCases { slot[state] = any() }
+        for outcome in JobOutcome.allCases { slot[outcome] = any() }
+        slot.energy = any()
+        slot.idleEnergy = any()
+        slot.energyCovered = any()
+        slot.corrections = any()
+        slot.shots = any()
+        slot.items = any()
+        slot.filament = any()
+        slot.late = any()
+        slot.faults = any()
+        slot.off = any()
+        slot.scrap = any()
+        slot.massCovered = any()
+        slot.massByShots = any()
+        slot.massByScale = any()
+        for polymer in Polymer.allCases {
+            slot.massIn[polymer.index] = any()
+            slot.massProduct[polymer.index] = any()
+            slot.massScrap[polymer.index] = any()
+        }
+        if Bool.random(using: &random) { slot.leastPower = any() }
+        if Bool.random(using: &random) { slot.mostPower = any() }
+        #expect(Slot(fields: slot.fields) == slot, "seed \(seed)")
+        #expect(slot.fields.count <= 64)
+        // A record of an older program has fewer numbers, one of a newer program more.
+        let length = Int.random(in: 1..<slot.fields.count, using: &random)
+        let older = Slot(fields: Array(slot.fields[..<length]))
+        #expect(older?.fields.prefix(length) == slot.fields.prefix(length)[...], "seed \(seed)")
+        #expect(Slot(fields: slot.fields + [7, 8]) == slot, "seed \(seed)")
+    }
+
+    @Test func nothingIsAnEmptySlotAndAnotherLayoutIsNone() {
+        #expect(Slot(fields: Slot().fields) == Slot())
+        #expect(Slot(fields: []) == nil)
+        #expect(Slot(fields: [2, 3, 4]) == nil)
+    }
+
+    @Test func sumsKeepTheExtremes() {
+        var a = Slot()
+        a.mostPower = 5
+        var b = Slot()
+        b.leastPower = -3
+        b.mostPower = 4
+        a += b
+        #expect(a.leastPower == -3)
+        #expect(a.mostPower == 5)
+        a += Slot()
+        #expect(a.leastPower == -3)
+    }
+}
