@@ -93,7 +93,8 @@ let package = Package(
         // How we know that it works.
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: edge),
         .testTarget(name: "DeviceTests", dependencies: ["Model", "Ports"] + families, swiftSettings: edge),
-        .testTarget(name: "StoreTests", dependencies: ["Model", "Store", "Ports"], swiftSettings: edge),
+        .testTarget(
+            name: "StoreTests", dependencies: ["Model", "Store", "Ports"], exclude: ["Fixtures"], swiftSettings: edge),
         .testTarget(name: "UsageTests", dependencies: ["Model", "Usage", "Ports"], swiftSettings: edge),
         .testTarget(name: "CityTests", dependencies: ["Model", "CityLink", "City", "Ports"], swiftSettings: edge),
         .testTarget(

@@ -92,6 +92,37 @@ struct ArchiveIndex {
 
     mutating func append(_ run: Run) { runs.append(run) }
 
+    /// The pages that may hold something of the series in the range, oldest run first.
+    func pages(of series: UInt16, _ from: Int64, _ to: Int64) -> [UInt64] {
+        var found: [UInt64] = []
+        for run in runs where run.firstTime < to && run.lastTime >= from {
+            var sequence = firstPage(of: series, in: run)
+            while sequence < run.endSequence {
+                if let entry = entry(sequence) {
+                    if entry.firstSeries > series { break }
+                    if entry.lastSeries >= series, entry.firstTime < to, entry.lastTime >= from {
+                        found.append(sequence)
+                    }
+                }
+                sequence += 1
+            }
+        }
+        return found
+    }
+
+    /// Pages of the run before this one end below the series.
+    private func firstPage(of series: UInt16, in run: Run) -> UInt64 {
+        var low = run.sequence
+        var high = run.endSequence
+        while low < high {
+            let middle = (low + high) / 2
+            // Where a page is missing, nothing tells on which side to go on.
+            guard let entry = entry(middle) else { return low }
+            if entry.lastSeries < series { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
     /// Forgets runs of which every page has been overwritten.
     mutating func prune() {
         let count = runs.prefix { $0.endSequence + UInt64(entries.count) <= next }.count
@@ -115,19 +146,19 @@ struct RunBuilder {
     init(_ head: Head, from: UInt64, to: UInt64) {
         let range = head.index(from)..<head.index(to)
         let records = head.records[range]
-        base = records.first { $0.tag != .lost }?.time ?? 0
+        base = records.first { $0.tag.isSample }?.time ?? 0
         page.put(UInt64(bitPattern: base), at: PageHeader.size)
 
         // A counting sort keeps the order of arrival within each series.
         var highest = 0
-        for record in records where record.tag != .lost { highest = max(highest, Int(record.series)) }
+        for record in records where record.tag.isSample { highest = max(highest, Int(record.series)) }
         var starts = [Int](repeating: 0, count: highest + 2)
-        for record in records where record.tag != .lost { starts[Int(record.series) + 1] += 1 }
+        for record in records where record.tag.isSample { starts[Int(record.series) + 1] += 1 }
         for series in 1..<starts.count { starts[series] += starts[series - 1] }
         samples = starts[starts.count - 1]
         var order = [UInt32](repeating: 0, count: samples)
         var places = starts
-        for index in range where head.records[index].tag != .lost {
+        for index in range where head.records[index].tag.isSample {
             let series = Int(head.records[index].series)
             order[places[series]] = UInt32(index)
             places[series] += 1
@@ -145,7 +176,8 @@ struct RunBuilder {
             }
             add(UInt16(series), columns)
         }
-        if header.samples > 0 { finishPage() }
+        // Without any sample, a page still says which ordinals are done.
+        if header.samples > 0 || pages.isEmpty { finishPage() }
     }
 
     private mutating func add(_ series: UInt16, _ columns: Columns) {

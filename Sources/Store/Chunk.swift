@@ -35,7 +35,7 @@ struct Columns {
         switch tags[index] {
         case .number: .number(Double(bitPattern: bits[index]))
         case .text: .text(texts[Int(bits[index])])
-        case .unknown, .lost: .unknown
+        case .unknown, .lost, .tier: .unknown
         }
     }
 }
@@ -117,7 +117,7 @@ struct ChunkWriter {
                 previous = columns.bits[index]
             case (.number, _): writer.putRice(valueCodes[place], plan.valueParameter, &page)
             case (.text, _): ChunkWriter.put(text: columns.bits[index], of: columns.texts, &texts, &writer, &page)
-            case (.unknown, _), (.lost, _): break
+            case (.unknown, _), (.lost, _), (.tier, _): break
             }
             guard writer.fits else { break }
             end = writer
@@ -261,7 +261,7 @@ struct ChunkReader {
             series: UInt16(ChunkReader.u16(page, at)), count: ChunkReader.u16(page, at + 2), at: at, end: at + length)
     }
 
-    private static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
+    static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while at < end, shift < 64 {
@@ -307,7 +307,7 @@ struct ChunkReader {
                 predictor.advance(time: time, error: error)
             }
             let tag = allNumbers ? .number : ValueTag(rawValue: UInt8(truncatingIfNeeded: reader.get(2, page)))
-            guard let tag, tag != .lost, !reader.failed else {
+            guard let tag, tag.isSample, !reader.failed else {
                 columns.cut(to: before)
                 return false
             }
@@ -320,7 +320,7 @@ struct ChunkReader {
                     return false
                 }
                 columns.bits.append(UInt64(text))
-            case .unknown, .lost: columns.bits.append(0)
+            case .unknown, .lost, .tier: columns.bits.append(0)
             }
             columns.times.append(time)
             columns.tags.append(tag)

@@ -9,6 +9,10 @@ enum ValueTag: UInt8 {
     case text
     /// A sample that recovery knows to be missing: it keeps its ordinal, so that loss is counted only once.
     case lost
+    /// A record of a tier: an index into a pool of them. Never in the archive.
+    case tier
+
+    var isSample: Bool { rawValue < ValueTag.lost.rawValue }
 }
 
 /// A sample in memory, 24 bytes.
@@ -43,6 +47,8 @@ struct Head {
     private(set) var first: UInt64
     private(set) var records: [Record] = []
     private(set) var texts: [String] = []
+    /// Of the records with the tag `tier`.
+    private(set) var tierItems: [TierItem] = []
     private var textIndex: [String: Int] = [:]
     private(set) var weight = 0
     /// At this weight the head is full.
@@ -159,6 +165,12 @@ struct Head {
         added = 0
     }
 
+    /// Takes a record of a tier; it weighs nothing, its own limit is that of the tier.
+    mutating func append(_ item: TierItem, series: UInt16, start: Int64) {
+        records.append(Record(time: start, bits: UInt64(tierItems.count), back: 0, series: series, tag: .tier))
+        tierItems.append(item)
+    }
+
     /// Keeps the ordinal of a sample that is gone.
     mutating func appendLost() {
         records.append(Record(time: 0, bits: 0, back: 0, series: .max, tag: .lost))
@@ -177,13 +189,21 @@ struct Head {
         records.removeFirst(count)
         first = first &+ UInt64(count)
         let oldTexts = texts
+        let oldItems = tierItems
+        tierItems.removeAll(keepingCapacity: true)
         texts.removeAll(keepingCapacity: true)
         textIndex.removeAll(keepingCapacity: true)
         weight = 0
         for index in records.indices {
             let record = records[index]
-            if record.tag == .text { records[index].bits = intern(oldTexts[Int(record.bits)]) }
-            weight += record.tag == .text ? Head.textWeight : Head.numberWeight
+            switch record.tag {
+            case .text: records[index].bits = intern(oldTexts[Int(record.bits)])
+            case .tier:
+                records[index].bits = UInt64(tierItems.count)
+                tierItems.append(oldItems[Int(record.bits)])
+            case .number, .unknown, .lost: break
+            }
+            weight += Head.weight(record.tag)
         }
     }
 
@@ -191,16 +211,24 @@ struct Head {
     func weight(from ordinal: UInt64) -> Int {
         var sum = 0
         for record in records[min(max(0, index(ordinal)), records.count)...] {
-            sum += record.tag == .text ? Head.textWeight : Head.numberWeight
+            sum += Head.weight(record.tag)
         }
         return sum
+    }
+
+    private static func weight(_ tag: ValueTag) -> Int {
+        switch tag {
+        case .text: textWeight
+        case .number, .unknown: numberWeight
+        case .lost, .tier: 0
+        }
     }
 
     func value(_ record: Record) -> StoredValue {
         switch record.tag {
         case .number: .number(Double(bitPattern: record.bits))
         case .text: .text(texts[Int(record.bits)])
-        case .unknown, .lost: .unknown
+        case .unknown, .lost, .tier: .unknown
         }
     }
 

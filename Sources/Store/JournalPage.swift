@@ -6,6 +6,9 @@
 //     varint code: low three bits 0 unknown, 1 number as its 64 bits, 2 text, 3…7 a decimal with 0…4 places,
 //                  the rest the length of the text or zigzag(whole number)
 //     [8 bytes of the number | the text's bytes]
+//
+// A length of 128 or more is no text but 128 × (1 + tier) + number of fields: then the time is the start of a record of
+// a tier (0 slots, 1 days), and its fields follow, each a varint of zigzag.
 
 /// A journal page that grows with every commit until a sync has covered it.
 struct JournalPage {
@@ -45,6 +48,9 @@ struct JournalPage {
         while index < records.count, at &+ 22 <= page.count {
             let record = records[index]
             if record.tag == .text, at &+ 22 &+ head.texts[Int(record.bits)].utf8.count > page.count { return }
+            if record.tag == .tier, at &+ 22 &+ 10 &* head.tierItems[Int(record.bits)].fields.count > page.count {
+                return
+            }
             JournalPage.put(zigzag(Int64(record.series) &- Int64(series)), &page, &at)
             JournalPage.put(zigzag(record.time &- time), &page, &at)
             JournalPage.put(record, head, &page, &at)
@@ -82,6 +88,10 @@ struct JournalPage {
             for index in 0..<8 { page[at &+ index] = UInt8(truncatingIfNeeded: record.bits >> UInt64(8 &* index)) }
             at &+= 8
         case .unknown, .lost: put(0, &page, &at)
+        case .tier:
+            let item = head.tierItems[Int(record.bits)]
+            put(UInt64(128 &* (1 &+ Int(item.tier.rawValue)) &+ item.fields.count) << 3 | 2, &page, &at)
+            for field in item.fields { put(zigzag(field), &page, &at) }
         case .text:
             let text = head.texts[Int(record.bits)].utf8
             put(UInt64(text.count) << 3 | 2, &page, &at)
@@ -103,9 +113,14 @@ struct JournalPage {
         return bytes
     }
 
+    enum Content {
+        case value(StoredValue)
+        case tier(TierItem)
+    }
+
     /// Calls `body` with each sample of a page whose checksums are right; false where it cannot be decoded.
     static func decode(
-        _ bytes: [UInt8], _ header: PageHeader, _ body: (UInt64, UInt16, Int64, StoredValue) -> Void
+        _ bytes: [UInt8], _ header: PageHeader, _ body: (UInt64, UInt16, Int64, Content) -> Void
     )
         -> Bool
     {
@@ -121,6 +136,12 @@ struct JournalPage {
             series = series &+ unzigzag(seriesStep)
             time = time &+ unzigzag(timeStep)
             guard (0...Int64(UInt16.max)).contains(series) else { return false }
+            if code & 7 == 2, code >> 3 >= 128 {
+                guard let item = tierItem(bytes, code >> 3, &at, end) else { return false }
+                body(ordinal, UInt16(truncatingIfNeeded: series), time, .tier(item))
+                ordinal += 1
+                continue
+            }
             let value: StoredValue
             switch code & 7 {
             case 0: value = .unknown
@@ -136,9 +157,23 @@ struct JournalPage {
             case let places:
                 value = .number(Decimal.number(unzigzag(code >> 3), places: Int(places) - 3))
             }
-            body(ordinal, UInt16(truncatingIfNeeded: series), time, value)
+            body(ordinal, UInt16(truncatingIfNeeded: series), time, .value(value))
             ordinal += 1
         }
         return true
+    }
+
+    private static func tierItem(_ bytes: [UInt8], _ code: UInt64, _ at: inout Int, _ end: Int) -> TierItem? {
+        let count = Int(clamping: code & 127)
+        guard code >> 7 <= 255, let tier = Tier(rawValue: UInt8(code >> 7 - 1)), count <= TierRecord.mostFields else {
+            return nil
+        }
+        var fields: [Int64] = []
+        fields.reserveCapacity(count)
+        for _ in 0..<count {
+            guard let field = bytes.varint(at: &at, end: end) else { return nil }
+            fields.append(unzigzag(field))
+        }
+        return TierItem(tier: tier, fields: fields)
     }
 }

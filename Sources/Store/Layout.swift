@@ -1,18 +1,41 @@
 // Where things stand in the region:
 //
-//     page 0  1   2 …                       …                              … pages
-//     +----+----+--------------------------+------------------------------+----------------------------------+
-//     | sb | sb | catalog: 3 slots a page  | journal ring                 | archive ring                     |
-//     +----+----+--------------------------+------------------------------+----------------------------------+
+//     page 0  1   2 …                       …               …              … pages          …             … allPages
+//     +----+----+--------------------------+---------------+--------------+----------------+--------------+
+//     | sb | sb | catalog: 3 slots a page  | journal ring  | archive ring | ring of slots  | ring of days |
+//     +----+----+--------------------------+---------------+--------------+----------------+--------------+
+//                                            what came last  raw samples    quarters of an   days
+//                                                                           hour
 //
-// Page n of a ring stands at sequence mod ring size. Two superblocks say the same and never change; every other page
-// repeats what they say, so that a store without superblocks is rebuilt from any good page.
+// Page n of a ring stands at sequence mod ring size. Two superblocks say the same; every other page repeats what they
+// say, so that a store without superblocks is rebuilt from any good page. The rings of slots and days are shares of
+// `pages`: a store of the first format has none, and gets them when its file has been made longer.
 
 /// What a store is made for.
 package struct StorePlan: Hashable, Sendable {
     /// At most this many series, ever; 1…20,000.
     package var seriesLimit: Int
     package init(seriesLimit: Int = 2000) { self.seriesLimit = seriesLimit }
+}
+
+/// How many pages the tiers have, by the pages of everything else.
+struct TierShares: Hashable {
+    /// In 1/256.
+    var slots: UInt8 = 0
+    /// In 1/1024.
+    var days: UInt8 = 0
+
+    /// 27 % and 2 % of the whole. Where a thousand series report every nine seconds, slots reach back three times as
+    /// far as samples, at one a second thirty times, and days for some years.
+    static let usual = TierShares(slots: 96, days: 32)
+    static let none = TierShares()
+
+    func pages(_ tier: Tier, of rest: Int) -> Int {
+        let share = tier == .slots ? slots : days
+        return share == 0 ? 0 : max(8, rest * Int(share) / (tier == .slots ? 256 : 1024))
+    }
+
+    func allPages(of rest: Int) -> Int { rest + pages(.slots, of: rest) + pages(.days, of: rest) }
 }
 
 /// The division of a region into areas.
@@ -24,11 +47,20 @@ struct Layout: Hashable {
     /// Most series numbers that a page can name; numbers that were lost with their names are not used again.
     static let highestSeries = 65_000
 
+    /// Without those of the tiers.
     let pages: Int
     let seriesLimit: Int
     /// In slots times logical pages.
     let catalogPages: Int
     let journalPages: Int
+    var shares: TierShares
+
+    var allPages: Int { shares.allPages(of: pages) }
+    func tierPages(_ tier: Tier) -> Int { shares.pages(tier, of: pages) }
+    func tierStart(_ tier: Tier) -> Int { tier == .slots ? pages : pages + tierPages(.slots) }
+    func tierPage(_ tier: Tier, _ sequence: UInt64) -> Int {
+        tierStart(tier) + Int(sequence % UInt64(max(1, tierPages(tier))))
+    }
 
     var journalStart: Int { Layout.catalogStart + catalogPages }
     var archiveStart: Int { journalStart + journalPages }
@@ -45,21 +77,26 @@ struct Layout: Hashable {
         }
         let perPage = Layout.entriesPerCatalogPage
         let logical = (plan.seriesLimit + perPage - 1) / perPage
-        pages = min(size / Layout.pageSize, Int(UInt32.max))
+        shares = .usual
+        let all = min(size / Layout.pageSize, Int(UInt32.max))
+        var rest = max(0, all * 1024 / (1024 + 4 * 96 + 32) + 1)
+        while rest > 0, TierShares.usual.allPages(of: rest) > all { rest -= 1 }
+        pages = rest
         seriesLimit = plan.seriesLimit
         catalogPages = logical * Layout.catalogSlots
         journalPages = max(8, min(2048, pages / 16))
         let least = Layout.catalogStart + catalogPages + 8 + 16
+        let leastOfAll = TierShares.usual.allPages(of: least)
         guard pages >= least, pages - Layout.catalogStart - catalogPages - journalPages >= 16 else {
             throw StoreError(
                 .plan,
-                "a store for \(plan.seriesLimit) series needs at least \((least * 4 + 1023) / 1024) MiB, "
+                "a store for \(plan.seriesLimit) series needs at least \((leastOfAll * 4 + 1023) / 1024) MiB, "
                     + "this one would have \(size / 1024) KiB; give it more room or lower its series limit")
         }
     }
 
     /// From a page's header; nil where it makes no sense.
-    init?(pages: Int, seriesLimit: Int, catalogPages: Int, journalPages: Int) {
+    init?(pages: Int, seriesLimit: Int, catalogPages: Int, journalPages: Int, shares: TierShares) {
         guard pages > 0, (1...20_000).contains(seriesLimit), journalPages >= 8, journalPages <= 1 << 20,
             catalogPages >= 3, catalogPages <= 3 * 20_000, catalogPages % 3 == 0,
             catalogPages / 3 * Layout.entriesPerCatalogPage >= seriesLimit,
@@ -69,6 +106,7 @@ struct Layout: Hashable {
         self.seriesLimit = seriesLimit
         self.catalogPages = catalogPages
         self.journalPages = journalPages
+        self.shares = shares
     }
 
     func catalogPage(_ logical: Int, slot: Int) -> Int { Layout.catalogStart + logical * Layout.catalogSlots + slot }

@@ -3,7 +3,8 @@
 //     0  "FGSP"        4  format  5 kind  6 used u16      8 header CRC u32     12 body CRC u32 (of 128..<4096)
 //     16 identity of the store, 16 bytes
 //     32 sequence u64: of the ring, or the generation of a catalog page
-//     40 own page number u32   44 pages u32   48 journal pages u32   52 catalog pages u32   56 series limit u32
+//     40 own page number u32   44 pages u32   48 journal pages u32   52 catalog pages u32   56 series limit u16
+//     58 share of slots u8, in 1/256   59 share of days u8, in 1/1024   (both 0 in the first format)
 //     60 epoch u32     64 epoch's first ordinal u64
 //     72 first ordinal u64     80 end ordinal u64     88 ordinals below were durable when this was written u64
 //     96 first time i64       104 last time i64
@@ -21,12 +22,16 @@
 struct PageHeader {
     enum Kind: UInt8 {
         case superblock = 1
-        case catalog, journal, archive
+        case catalog, journal, archive, slots, days
+
+        init(_ tier: Tier) { self = tier == .slots ? .slots : .days }
     }
 
     static let size = 128
     static let bodySize = Layout.pageSize - size
-    static let format: UInt8 = 1
+    static let format: UInt8 = 2
+    /// Formats that are read. The first had neither tiers nor their shares.
+    static let formats: ClosedRange<UInt8> = 1...2
     static let magic: UInt32 = 0x5053_4746
 
     var kind: Kind
@@ -50,7 +55,7 @@ struct PageHeader {
 
     /// Reads a header whose checksum, place and store are right; nil otherwise. The body is not looked at.
     init?(_ bytes: [UInt8], page: Int, identity: [UInt8]) {
-        guard PageHeader.isSound(bytes), bytes[4] == PageHeader.format, let kind = Kind(rawValue: bytes[5]),
+        guard PageHeader.isSound(bytes), PageHeader.formats.contains(bytes[4]), let kind = Kind(rawValue: bytes[5]),
             Int(bytes.integer(UInt32.self, at: 40)) == page, bytes[16..<32].elementsEqual(identity)
         else { return nil }
         self.kind = kind
@@ -92,9 +97,10 @@ struct PageHeader {
     static func store(_ bytes: [UInt8]) -> (identity: [UInt8], layout: Layout)? {
         guard isSound(bytes),
             let layout = Layout(
-                pages: Int(bytes.integer(UInt32.self, at: 44)), seriesLimit: Int(bytes.integer(UInt32.self, at: 56)),
+                pages: Int(bytes.integer(UInt32.self, at: 44)), seriesLimit: Int(bytes.integer(UInt16.self, at: 56)),
                 catalogPages: Int(bytes.integer(UInt32.self, at: 52)),
-                journalPages: Int(bytes.integer(UInt32.self, at: 48)))
+                journalPages: Int(bytes.integer(UInt32.self, at: 48)),
+                shares: TierShares(slots: bytes[58], days: bytes[59]))
         else { return nil }
         return (Array(bytes[16..<32]), layout)
     }
@@ -111,7 +117,9 @@ struct PageHeader {
         bytes.put(UInt32(truncatingIfNeeded: layout.pages), at: 44)
         bytes.put(UInt32(truncatingIfNeeded: layout.journalPages), at: 48)
         bytes.put(UInt32(truncatingIfNeeded: layout.catalogPages), at: 52)
-        bytes.put(UInt32(truncatingIfNeeded: layout.seriesLimit), at: 56)
+        bytes.put(UInt16(truncatingIfNeeded: layout.seriesLimit), at: 56)
+        bytes[58] = layout.shares.slots
+        bytes[59] = layout.shares.days
         bytes.put(epoch, at: 60)
         bytes.put(epochFirst, at: 64)
         bytes.put(first, at: 72)

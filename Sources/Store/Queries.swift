@@ -44,7 +44,7 @@ extension RingStore {
     package func replay(from: Instant, _ body: (SeriesID, Sample) -> Void) {
         for run in archive.runs where run.lastTime >= from.milliseconds { replay(run, from: from.milliseconds, body) }
         for record in head.records
-        where record.tag != .lost && record.time >= from.milliseconds && catalog.info(record.series) != nil {
+        where record.tag.isSample && record.time >= from.milliseconds && catalog.info(record.series) != nil {
             body(
                 SeriesID(raw: UInt32(record.series)),
                 Sample(time: Instant(milliseconds: record.time), value: head.value(record)))
@@ -126,7 +126,7 @@ extension RingStore {
 
     private func sweep(_ series: UInt16, _ from: Int64, _ to: Int64, _ visit: (Columns, Range<Int>) -> Bool) -> Sweep {
         let fresh = recent(series, from, to)
-        let pages = pages(of: series, from, to)
+        let pages = archive.pages(of: series, from, to)
         // After a page, what is earlier than everything still to come can go.
         var horizons = [Int64](repeating: fresh.times.min() ?? .max, count: pages.count + 1)
         for index in pages.indices.reversed() {
@@ -170,7 +170,7 @@ extension RingStore {
     private func recent(_ series: UInt16, _ from: Int64, _ to: Int64) -> Columns {
         var found: [Record] = []
         head.backwards(series) { record in
-            if record.time >= from, record.time < to, record.tag != .lost { found.append(record) }
+            if record.time >= from, record.time < to, record.tag.isSample { found.append(record) }
         }
         var columns = Columns()
         for record in found.reversed() {
@@ -186,39 +186,27 @@ extension RingStore {
         return columns
     }
 
-    /// The pages of the archive that may hold samples of the series in the range, oldest run first.
-    private func pages(of series: UInt16, _ from: Int64, _ to: Int64) -> [UInt64] {
-        var found: [UInt64] = []
-        for run in archive.runs where run.firstTime < to && run.lastTime >= from {
-            for sequence in run.sequence..<run.endSequence {
-                guard let entry = archive.entry(sequence) else { continue }
-                if entry.firstSeries > series { break }
-                if entry.lastSeries >= series, entry.firstTime < to, entry.lastTime >= from { found.append(sequence) }
-            }
-        }
-        return found
-    }
-
     /// A page of the archive whose checksums are right, read or from the cache.
-    private func sound(_ sequence: UInt64) -> (bytes: [UInt8], used: Int)? {
-        if let known = cache.page(sequence) { return known }
-        var bytes = cache.storage(for: sequence)
-        guard let header = load(sequence, into: &bytes) else { return nil }
-        cache.keep(bytes, header.used, sequence)
+    func sound(_ sequence: UInt64, _ tier: Tier? = nil) -> (bytes: [UInt8], used: Int)? {
+        let key = sequence | (tier.map { UInt64($0.rawValue + 1) << 62 } ?? 0)
+        if let known = cache.page(key) { return known }
+        var bytes = cache.storage(for: key)
+        guard let header = load(sequence, tier, into: &bytes) else { return nil }
+        cache.keep(bytes, header.used, key)
         return (bytes, header.used)
     }
 
-    /// Reads a page of the archive and gives its header; nil, and counted, where it is damaged.
-    private func load(_ sequence: UInt64, into page: inout [UInt8]) -> PageHeader? {
-        let number = layout.archivePage(sequence)
+    /// Reads a page of the archive, or of a tier, and gives its header; nil, and counted, where it is damaged.
+    func load(_ sequence: UInt64, _ tier: Tier?, into page: inout [UInt8]) -> PageHeader? {
+        let number = tier.map { layout.tierPage($0, sequence) } ?? layout.archivePage(sequence)
         let isRead = (try? region.read(at: number * Layout.pageSize, into: &page)) != nil
         guard isRead, let header = PageHeader(page, page: number, identity: identity), header.sequence == sequence,
-            header.kind == .archive, PageHeader.isBodySound(page)
+            header.kind == tier.map(PageHeader.Kind.init) ?? .archive, PageHeader.isBodySound(page)
         else {
-            unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0
+            if tier == nil { unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0 }
             return nil
         }
-        if !unreadable.isEmpty { unreadable[sequence] = nil }
+        if tier == nil, !unreadable.isEmpty { unreadable[sequence] = nil }
         return header
     }
 
@@ -255,8 +243,31 @@ extension RingStore {
                 verifyArchivePage(sequence, &report)
             }
         }
-        report.samples += head.records.count { $0.tag != .lost }
+        for tier in Tier.allCases {
+            for run in self[tier].ring.runs {
+                for sequence in run.sequence..<run.endSequence where self[tier].ring.entry(sequence) != nil {
+                    verifyTierPage(sequence, tier, &report)
+                }
+            }
+        }
+        report.samples += head.records.count { $0.tag.isSample }
         return report
+    }
+
+    private func verifyTierPage(_ sequence: UInt64, _ tier: Tier, _ report: inout VerifyReport) {
+        report.pages += 1
+        var page = [UInt8](repeating: 0, count: Layout.pageSize)
+        guard let header = load(sequence, tier, into: &page) else {
+            return report.damaged.append((layout.tierPage(tier, sequence), "its checksum, place or sequence is wrong"))
+        }
+        var found = 0
+        let bytes = page.span
+        var reader = TierChunkReader(bytes, used: header.used)
+        while let chunk = reader.next(bytes) { found += reader.decode(chunk, bytes)?.starts.count ?? 0 }
+        report.records += found
+        if found != self[tier].ring.entry(sequence).map({ Int($0.samples) }) {
+            report.damaged.append((layout.tierPage(tier, sequence), "not all records can be decoded"))
+        }
     }
 
     private func isSound(_ number: Int, _ kind: PageHeader.Kind, _ report: inout VerifyReport) -> Bool {
@@ -280,7 +291,7 @@ extension RingStore {
         report.pages += 1
         var columns = borrowColumns()
         defer { self.columns = columns }
-        guard load(sequence, into: &page) != nil else {
+        guard load(sequence, nil, into: &page) != nil else {
             return report.damaged.append((layout.archivePage(sequence), "its checksum, place or sequence is wrong"))
         }
         readChunks(sequence, of: nil, into: &columns) { _, _ in }

@@ -5,7 +5,9 @@
 // 3. Runs of the archive are taken from the newest back. A run whose ordinals a newer one holds, or a newer epoch has
 //    voided, is left out. A damaged run is left out where the journal still has what was durable of it; otherwise the
 //    rest of it is used, and the missing samples are counted.
-// 4. The journal gives what came after the last run, in order of ordinals, up to the first gap. A gap below what was
+// 4. The rings of slots and days are taken the same way. What a run that was left out would have held, the journal has,
+//    under ordinals before the end of the archive: such records are taken up again at the end.
+// 5. The journal gives what came after the last run, in order of ordinals, up to the first gap. A gap below what was
 //    once durable is a loss and not the end.
 
 import Model
@@ -17,14 +19,19 @@ struct Recovered {
     var catalog: Catalog
     var archive: ArchiveIndex
     var journal: JournalRing
+    var tiers: [TierStore]
+    /// Records of tiers that only journal pages before the end of the archive have, in order of arrival.
+    var oldItems: [OldItem] = []
     var head = Head(first: 0)
     var durable: UInt64 = 0
     var epoch: UInt32 = 1
     var report = RecoveryReport()
     var badSuperblocks: [Int] = []
+    /// The superblocks say less than the store is now.
+    var outdated = false
     var isNew = false
 
-    private var journalHeaders: [PageHeader] = []
+    private(set) var journalHeaders: [PageHeader] = []
     /// By place in the archive: the first sequence of the run that the page belongs to.
     private var runOf: [UInt64] = []
     /// By place in the archive: nothing was ever written there.
@@ -33,6 +40,7 @@ struct Recovered {
     /// First ordinals by epoch, in order of epochs.
     private var epochs: [UInt32: UInt64] = [:]
     private var unreadable = 0
+    private var tierScans: [TierScan] = []
 
     /// An empty store.
     init(layout: Layout, identity: [UInt8]) {
@@ -41,6 +49,7 @@ struct Recovered {
         catalog = Catalog(layout)
         archive = ArchiveIndex(pages: layout.archivePages)
         journal = JournalRing(pages: layout.journalPages)
+        tiers = Tier.allCases.map { TierStore(pages: max(1, layout.tierPages($0))) }
         isNew = true
     }
 
@@ -53,14 +62,18 @@ struct Recovered {
         if found.bad.count == 1 {
             report.notes.append("superblock \(found.bad[0]) was unreadable, the other one is used")
         }
-        if region.size < layout.pages * Layout.pageSize {
+        outdated = found.outdated
+        if region.size < layout.allPages * Layout.pageSize {
             report.notes.append(
-                "the store was made with \(layout.pages * Layout.pageSize) bytes and has \(region.size) now")
+                "the store was made with \(layout.allPages * Layout.pageSize) bytes and has \(region.size) now")
         }
         loadCatalog(region)
         loadJournal(region)
         loadArchive(region)
+        for tier in Tier.allCases { tierScans.append(loadTier(tier, region)) }
         chooseRuns(region)
+        for (tier, scan) in zip(Tier.allCases, tierScans) { chooseRuns(of: tier, scan, region) }
+        reserveNumbers()
         replayJournal(region)
         settleJournal()
         candidates = [:]
@@ -69,7 +82,7 @@ struct Recovered {
     }
 
     /// The whole page, nil where the system refuses.
-    private mutating func read(_ region: any Region, page: Int, count: Int = Layout.pageSize) -> [UInt8]? {
+    mutating func read(_ region: any Region, page: Int, count: Int = Layout.pageSize) -> [UInt8]? {
         var bytes = [UInt8](repeating: 0, count: count)
         do {
             try region.read(at: page * Layout.pageSize, into: &bytes)
@@ -80,14 +93,14 @@ struct Recovered {
         }
     }
 
-    private mutating func note(_ header: PageHeader) {
+    mutating func note(_ header: PageHeader) {
         epochs[header.epoch] = min(epochs[header.epoch] ?? .max, header.epochFirst)
         epoch = max(epoch, header.epoch &+ 1)
         durable = max(durable, header.durable)
     }
 
     /// Ordinals at or above were given again in a later epoch.
-    private func clip(_ epoch: UInt32) -> UInt64 {
+    func clip(_ epoch: UInt32) -> UInt64 {
         epochs.reduce(UInt64.max) { $1.key > epoch ? min($0, $1.value) : $0 }
     }
 
@@ -96,9 +109,10 @@ struct Recovered {
     private static func locate(
         _ region: any Region
     ) throws(StoreError)
-        -> (identity: [UInt8], layout: Layout, bad: [Int])
+        -> (identity: [UInt8], layout: Layout, bad: [Int], outdated: Bool)
     {
         var good: (identity: [UInt8], layout: Layout)?
+        var format = UInt8.max
         var bad: [Int] = []
         var newer = 0
         for page in 0..<2 {
@@ -106,15 +120,17 @@ struct Recovered {
             let isRead = (try? region.read(at: page * Layout.pageSize, into: &bytes)) != nil
             let isMarked = isRead && bytes.integer(UInt32.self, at: 0) == PageHeader.magic
             if isMarked, bytes[4] > PageHeader.format { newer += PageHeader.isSound(bytes) ? 2 : 1 }
-            if isMarked, bytes[4] == PageHeader.format, bytes[5] == PageHeader.Kind.superblock.rawValue,
+            if isMarked, PageHeader.formats.contains(bytes[4]), bytes[5] == PageHeader.Kind.superblock.rawValue,
                 Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes)
             {
-                good = good ?? store
+                // One of the two may have been written anew already.
+                if store.layout.allPages > good?.layout.allPages ?? 0 { good = store }
+                format = min(format, bytes[4])
             } else {
                 bad.append(page)
             }
         }
-        if let good { return (good.identity, good.layout, bad) }
+        if let good { return longer((good.identity, good.layout, bad, format < PageHeader.format), region) }
         guard newer < 2 else {
             throw StoreError(
                 .newerFormat,
@@ -124,7 +140,31 @@ struct Recovered {
         guard let store = survey(region) else {
             throw StoreError(.notAStore, "there is no store here: neither a superblock nor any page of one")
         }
-        return (store.identity, store.layout, bad)
+        return longer((store.identity, store.layout, bad, false), region)
+    }
+
+    /// A store without tiers gets them where its region has become long enough.
+    private static func longer(
+        _ found: (identity: [UInt8], layout: Layout, bad: [Int], outdated: Bool), _ region: any Region
+    ) -> (identity: [UInt8], layout: Layout, bad: [Int], outdated: Bool) {
+        guard found.layout.shares == .none else { return found }
+        var found = found
+        found.layout.shares = .usual
+        guard region.size >= found.layout.allPages * Layout.pageSize else {
+            found.layout.shares = .none
+            return found
+        }
+        found.outdated = true
+        return found
+    }
+
+    /// How long a region must be that the store in it has tiers, too; nil where there is no store of the first format.
+    static func sizeWithTiers(_ region: any Region) -> Int? {
+        guard var layout = (try? locate(region))?.layout,
+            layout.shares == .none || layout.allPages * Layout.pageSize > region.size
+        else { return nil }
+        layout.shares = .usual
+        return layout.allPages * Layout.pageSize
     }
 
     /// What most sound pages say.
@@ -132,10 +172,12 @@ struct Recovered {
         var votes: [[UInt8]: (count: Int, layout: Layout)] = [:]
         var bytes = [UInt8](repeating: 0, count: PageHeader.size)
         for page in 0..<max(0, region.size / Layout.pageSize) {
-            guard (try? region.read(at: page * Layout.pageSize, into: &bytes)) != nil, bytes[4] == PageHeader.format,
+            guard (try? region.read(at: page * Layout.pageSize, into: &bytes)) != nil,
+                PageHeader.formats.contains(bytes[4]),
                 Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes)
             else { continue }
             votes[store.identity, default: (0, store.layout)].count += 1
+            if store.layout.shares != .none { votes[store.identity]?.layout = store.layout }
         }
         return votes.max { $0.value.count < $1.value.count }.map { ($0.key, $0.value.layout) }
     }
@@ -250,7 +292,6 @@ struct Recovered {
             lose(Int(clamping: above.first), nil, above.time)
         }
         for run in chosen.reversed() { archive.append(run) }
-        reserveNumbers()
     }
 
     /// Pages after the newest that an interrupted run may have begun to write over.
@@ -304,7 +345,7 @@ struct Recovered {
     }
 
     /// Whether the journal has all ordinals of `from ..< to`.
-    private func isJournaled(_ from: UInt64, _ to: UInt64) -> Bool {
+    func isJournaled(_ from: UInt64, _ to: UInt64) -> Bool {
         var reached = from
         for header in journalHeaders where header.first <= reached {
             reached = max(reached, min(header.end, clip(header.epoch)))
@@ -315,6 +356,9 @@ struct Recovered {
     private mutating func reserveNumbers() {
         var highest = -1
         for entry in archive.entries where entry.sequence != 0 { highest = max(highest, Int(entry.lastSeries)) }
+        for tier in tiers {
+            for entry in tier.ring.entries where entry.sequence != 0 { highest = max(highest, Int(entry.lastSeries)) }
+        }
         report.unnamedSeries = max(0, highest + 1 - catalog.infos.count)
         catalog.reserve(below: highest + 1)
     }
@@ -340,6 +384,7 @@ struct Recovered {
         var time = archive.runs.last?.lastTime
         for header in journalHeaders {
             let end = min(header.end, clip(header.epoch))
+            takeOldItems(header, end: end, region)
             guard end > head.end else { continue }
             if header.first > head.end {
                 guard header.first <= durable, header.first - head.end < 1 << 20 else { break }
@@ -349,7 +394,8 @@ struct Recovered {
             guard take(header, end: end, region) else { break }
             time = header.lastTime
         }
-        report.journaled = head.records.count { $0.tag != .lost }
+        oldItems.sort { $0.ordinal < $1.ordinal }
+        report.journaled = head.records.count { $0.tag.isSample }
         report.unfinishedPages += journalHeaders.count {
             $0.first >= head.end && $0.end <= clip($0.epoch) && $0.end > 0
         }
@@ -366,7 +412,9 @@ struct Recovered {
         var head = self.head
         var highest = -1
         self.head = Head(first: 0)
-        let isSound = JournalPage.decode(bytes, header) { [catalog, durable] ordinal, series, time, value in
+        var tiers = self.tiers
+        self.tiers = []
+        let isSound = JournalPage.decode(bytes, header) { [catalog, durable] ordinal, series, time, content in
             guard goesOn, ordinal == head.end, ordinal < end else { return }
             guard catalog.info(series) != nil else {
                 // Its name was never durable, so neither was the sample; or the catalog is damaged.
@@ -374,9 +422,16 @@ struct Recovered {
                 if ordinal < durable { head.appendLost() } else { goesOn = false }
                 return
             }
-            head.restore(series, time: time, value)
+            switch content {
+            case .value(let value): head.restore(series, time: time, value)
+            case .tier(let item):
+                let tier = Int(item.tier.rawValue)
+                if ordinal >= tiers[tier].end { tiers[tier].head.put(series, time, item, ordinal: ordinal) }
+                head.append(item, series: series, start: time)
+            }
         }
         self.head = head
+        self.tiers = tiers
         if highest >= catalog.infos.count {
             report.unnamedSeries += highest + 1 - catalog.infos.count
             if highest < Layout.highestSeries { catalog.reserve(below: highest + 1) }
@@ -388,7 +443,9 @@ struct Recovered {
         journal.floor = journal.next
         for header in journalHeaders {
             journal.ends[journal.place(header.sequence)] = header.end
-            if header.end > head.first { journal.floor = min(journal.floor, header.sequence) }
+            if header.end > min(head.first, oldItems.first?.ordinal ?? .max) {
+                journal.floor = min(journal.floor, header.sequence)
+            }
         }
         journal.sealed = journal.floor
         durable = min(durable, head.end)

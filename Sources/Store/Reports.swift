@@ -21,6 +21,8 @@ package struct RecoveryReport: Sendable, CustomStringConvertible {
     package internal(set) var journaled = 0
     /// Samples that were once acknowledged as durable and are gone.
     package internal(set) var losses: [Loss] = []
+    /// Records of slots and days that were once acknowledged as durable and are gone.
+    package internal(set) var lostRecords = 0
     /// Pages of a write that a power cut interrupted: nothing in them was acknowledged as durable.
     package internal(set) var unfinishedPages = 0
     /// Series numbers that samples carry and the catalog does not know.
@@ -36,6 +38,7 @@ package struct RecoveryReport: Sendable, CustomStringConvertible {
         var parts = ["\(archived) samples in the archive, \(journaled) in the journal"]
         parts += losses.prefix(5).map(\.description)
         if losses.count > 5 { parts.append("\(losses.count - 5) more losses") }
+        if lostRecords > 0 { parts.append("\(lostRecords) records of slots and days lost") }
         if unfinishedPages > 0 { parts.append("\(unfinishedPages) pages of an interrupted write dropped") }
         if unnamedSeries > 0 { parts.append("\(unnamedSeries) series without a name") }
         if rebuiltSuperblocks { parts.append("both superblocks were unreadable and are rebuilt from the pages") }
@@ -48,8 +51,10 @@ package struct StoreStatistics: Sendable {
     /// The archive ring's size and how much of it is in use.
     package var pages = 0
     package var usedPages = 0
-    /// Of the whole region.
+    /// Of the whole region, and how many pages of it the rings of slots and days have.
     package var bytes = 0
+    package var tierPages: [Int] = []
+    package var usedTierPages: [Int] = []
     /// Readable now, in archive and head.
     package var samples = 0
     package var series = 0
@@ -60,6 +65,11 @@ package struct StoreStatistics: Sendable {
     package var duplicates = 0
     /// Dropped because the disk takes nothing and memory is full.
     package var refused = 0
+    /// Records of slots and days: held, replaced versions counted where they stand in different runs; refused; and
+    /// written over when their ring wrapped.
+    package var records = 0
+    package var refusedRecords = 0
+    package var overwrittenRecords = 0
     /// Texts cut to 96 bytes.
     package var shortened = 0
     /// Pages, and their samples, that the ring wrote over.
@@ -82,13 +92,14 @@ package struct StoreStatistics: Sendable {
 package struct VerifyReport: Sendable, CustomStringConvertible {
     package internal(set) var pages = 0
     package internal(set) var samples = 0
+    package internal(set) var records = 0
     /// The page's number in the region and what is wrong with it.
     package internal(set) var damaged: [(page: Int, reason: String)] = []
 
     package var isSound: Bool { damaged.isEmpty }
 
     package var description: String {
-        let head = "\(pages) pages and \(samples) samples read"
+        let head = "\(pages) pages, \(samples) samples and \(records) records of slots and days read"
         guard !isSound else { return head + ", all sound" }
         let list = damaged.prefix(10).map { "page \($0.page): \($0.reason)" }.joined(separator: "; ")
         return head + ", \(damaged.count) damaged: " + list

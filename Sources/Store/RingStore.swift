@@ -33,6 +33,8 @@ package final class RingStore {
     var head: Head
     var journal: JournalRing
     var archive: ArchiveIndex
+    /// By the tier's number.
+    var tiers: [TierStore]
     /// Ordinals below are in the journal.
     var cursor: UInt64
     var durableEnd: UInt64
@@ -43,6 +45,8 @@ package final class RingStore {
     /// What was found on opening has been synced: it may come from a killed process and be in the system's cache alone.
     var isSettled: Bool
     var superblocksToMend: [Int]
+    /// The superblocks are of an older format, or say nothing of tiers that there is room for now.
+    var isOutdated: Bool
 
     var lastToken: UInt64 = 0
     var settledToken: UInt64 = 0
@@ -61,6 +65,9 @@ package final class RingStore {
         let run: Run
         let entries: [PageEntry]
         let weight: Int
+        /// The journal must be durable up to here before the run's own pages of it can be given up.
+        var needs: UInt64
+        var tierRuns: [PendingTierRun] = []
     }
 
     // MARK: - Life
@@ -100,6 +107,10 @@ package final class RingStore {
     /// Whether a store, sound or damaged, is in this region.
     package static func isStore(_ region: any Region) -> Bool { Recovered.hasStore(region) }
 
+    /// How long the region of a store of the first format must become, so that slots and days have room, too; nil where
+    /// nothing is missing. A store that is opened without that room works without tiers.
+    package static func sizeWithTiers(_ region: any Region) -> Int? { Recovered.sizeWithTiers(region) }
+
     private init(_ region: any Region, _ found: Recovered) {
         self.region = region
         layout = found.layout
@@ -109,14 +120,17 @@ package final class RingStore {
         head = found.head
         journal = found.journal
         archive = found.archive
+        tiers = found.tiers
         cursor = found.head.end
         durableEnd = found.durable
         epoch = found.epoch
         epochFirst = found.head.end
         superblocksToMend = found.badSuperblocks
+        isOutdated = found.outdated
         isSettled = found.isNew
         counters.lost = found.report.lost
         head.limit = 2 * layout.sealWeight
+        takeUp(found.oldItems)
     }
 
     func superblock(_ page: Int) -> [UInt8] {
@@ -163,10 +177,10 @@ package final class RingStore {
     }
 
     /// The head holds all that it may, because nobody committed or synced: do it here, or say no.
-    private func makeRoomInMemory() -> Bool {
+    func makeRoomInMemory() -> Bool {
         do {
             try commit()
-            if pending == nil { try seal() }
+            if pending == nil { try seal(merging: true) }
             try syncNow()
         } catch {
             return false
@@ -187,7 +201,7 @@ package final class RingStore {
             first = min(first, run.firstTime)
             last = max(last, run.lastTime)
         }
-        for record in head.records where record.tag != .lost {
+        for record in head.records where record.tag.isSample {
             first = min(first, record.time)
             last = max(last, record.time)
         }
@@ -198,11 +212,14 @@ package final class RingStore {
         var numbers = counters
         numbers.pages = layout.archivePages
         numbers.usedPages = archive.usedPages
-        numbers.bytes = layout.pages * Layout.pageSize
+        numbers.bytes = layout.allPages * Layout.pageSize
+        numbers.tierPages = Tier.allCases.map(layout.tierPages)
+        numbers.usedTierPages = tiers.map(\.ring.usedPages)
+        numbers.records = tiers.reduce(0) { $0 + $1.ring.samples + $1.head.count }
         numbers.appended = head.added
         numbers.duplicates = head.duplicates
         numbers.shortened = head.shortened
-        numbers.samples = archive.samples + head.records.count { $0.tag != .lost }
+        numbers.samples = archive.samples + head.records.count { $0.tag.isSample }
         numbers.series = catalog.count
         numbers.seriesLimit = layout.seriesLimit
         numbers.lost += unreadable.values.reduce(0, +)

@@ -46,7 +46,7 @@ struct JournalRing {
 
 extension RingStore {
     /// How often one batch is tried on a new page before the disk is given up.
-    private static let tries = 3
+    static let tries = 3
 
     /// Writes what is new. When it returns, a killed process loses nothing up to the ticket; once `durable` has reached
     /// it, neither does a power cut. Does nothing where nothing is new. After an error everything is kept, and the next
@@ -55,6 +55,7 @@ extension RingStore {
     package func commit() throws(StoreError) -> Ticket {
         guard cursor < head.end || catalog.isDirty else { return Ticket(end: cursor) }
         if !isSettled { try syncNow() }
+        if isOutdated { try upgrade() }
         mendSuperblocks()
         try writeCatalog()
         try writeJournal()
@@ -90,7 +91,7 @@ extension RingStore {
         isSettled = true
         durableEnd = max(durableEnd, token.end)
         catalog.finishedSync()
-        guard let pending, pending.run.sequence == token.run else { return }
+        guard let pending, pending.run.sequence == token.run, token.end >= pending.needs else { return }
         publish(pending)
     }
 
@@ -120,7 +121,7 @@ extension RingStore {
 
     // MARK: - Pages
 
-    private func write(_ bytes: [UInt8], page: Int) -> RegionError? {
+    func write(_ bytes: [UInt8], page: Int) -> RegionError? {
         do {
             try region.write(bytes, at: page * Layout.pageSize)
             counters.writtenBytes += bytes.count
@@ -137,6 +138,18 @@ extension RingStore {
         header.epochFirst = epochFirst
         header.durable = durableEnd
         return header
+    }
+
+    /// Before the first page of this format is written, both superblocks say so, one after the other. The pages of the
+    /// older format stay as they are.
+    private func upgrade() throws(StoreError) {
+        for number in 0..<2 {
+            if let error = write(superblock(number), page: number) {
+                throw StoreError(.io, "cannot bring the store to the format of this version: \(error)")
+            }
+            try syncNow()
+        }
+        isOutdated = false
     }
 
     private func mendSuperblocks() {
@@ -201,8 +214,10 @@ extension RingStore {
 
     private func nextJournalPage() throws(StoreError) -> UInt64 {
         // First what is written already becomes durable, then what stands only in the journal moves to the archive.
-        for _ in 0..<2 where !journal.hasRoom {
-            if pending == nil { try seal() }
+        for _ in 0..<3 where !journal.hasRoom {
+            // Its records of tiers wait for the very room that it should make.
+            if let waiting = pending, waiting.needs > cursor { pending = nil }
+            if pending == nil { try seal(merging: true) }
             try syncNow()
         }
         guard journal.hasRoom else {
@@ -215,20 +230,45 @@ extension RingStore {
 
     // MARK: - Runs
 
-    /// Sorts what is journaled into the archive.
-    func seal() throws(StoreError) {
+    /// Sorts what is journaled into the archive, and moves the tiers' records on: with `merging` all of them to their
+    /// rings, because the journal has no room for them.
+    func seal(merging: Bool = false) throws(StoreError) {
         if pending != nil { try syncNow() }
-        guard cursor > head.first else { return }
-        let builder = RunBuilder(head, from: head.first, to: cursor)
+        guard pending == nil, cursor > head.first else { return }
+        let sealed = cursor
+        let first = max(head.first, archive.runs.last?.end ?? 0)
+        let builder = RunBuilder(head, from: min(first, sealed), to: sealed)
+        let isFull = UInt64(journal.pages) - (journal.next - journal.floor) < UInt64(3 * journal.pages / 8)
+        let end = head.end
+        var tierRuns: [PendingTierRun] = []
+        for tier in Tier.allCases {
+            if let run = try moveOn(tier, merging: merging || isFull) { tierRuns.append(run) }
+        }
         var last: RegionError?
         for _ in 1...RingStore.tries {
             let run = Run(
-                sequence: archive.next, pages: builder.pages.count, first: head.first, end: cursor,
+                sequence: archive.next, pages: builder.pages.count, first: min(first, sealed), end: sealed,
                 samples: builder.samples)
             last = write(run, builder)
-            if last == nil { return }
+            guard last == nil else { continue }
+            pending?.tierRuns = tierRuns
+            pending?.needs = head.end > end ? head.end : sealed
+            return
         }
         throw StoreError(.io, "the archive takes no pages, samples stay in the journal: \(last?.description ?? "")")
+    }
+
+    /// Fills in what all pages of a run have in common.
+    func complete(_ header: inout PageHeader, _ index: Int, of run: Run) {
+        header.sequence = run.sequence + UInt64(index)
+        header.epoch = epoch
+        header.epochFirst = epochFirst
+        header.durable = durableEnd
+        header.first = run.first
+        header.end = run.end
+        header.index = index
+        header.runPages = run.pages
+        header.runSamples = run.samples
     }
 
     private func write(_ run: Run, _ builder: RunBuilder) -> RegionError? {
@@ -236,15 +276,7 @@ extension RingStore {
         var entries: [PageEntry] = []
         for (index, body) in builder.pages.enumerated() {
             var header = builder.headers[index]
-            header.sequence = run.sequence + UInt64(index)
-            header.epoch = epoch
-            header.epochFirst = epochFirst
-            header.durable = durableEnd
-            header.first = run.first
-            header.end = run.end
-            header.index = index
-            header.runPages = run.pages
-            header.runSamples = run.samples
+            complete(&header, index, of: run)
             let page = layout.archivePage(header.sequence)
             var bytes = body
             header.write(to: &bytes, page: page, identity: identity, layout: layout)
@@ -255,7 +287,8 @@ extension RingStore {
             run.widen(entries[index])
         }
         archive.prune()
-        pending = PendingRun(run: run, entries: entries, weight: head.weight - head.weight(from: cursor))
+        pending = PendingRun(
+            run: run, entries: entries, weight: head.weight - head.weight(from: cursor), needs: run.end)
         journal.sealed = journal.next
         return nil
     }
@@ -273,6 +306,7 @@ extension RingStore {
     private func publish(_ done: PendingRun) {
         for entry in done.entries { archive.insert(entry) }
         archive.append(done.run)
+        for run in done.tierRuns { publish(run) }
         head.drop(below: done.run.end)
         journal.release(below: head.first)
         pending = nil

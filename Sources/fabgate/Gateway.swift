@@ -61,10 +61,23 @@ final class Gateway {
 
     private static func openHub(_ configuration: Configuration, at now: Now) throws -> (FileRegion, Hub) {
         let path = configuration.storeFile
-        let region: FileRegion
+        var region: FileRegion
         let store: RingStore
         if Files.exists(path) {
             region = try FileRegion(opening: path)
+            if let size = RingStore.sizeWithTiers(region) {
+                do {
+                    region = try region.grown(to: size)
+                    Log.write(
+                        .notice,
+                        "the store \(path) was made by an older version; it is \(size >> 20) MiB long now and keeps slots and days, too"
+                    )
+                } catch {
+                    Log.write(
+                        .warning,
+                        "the store \(path) has no room for slots and days until \(size >> 20) MiB are free: \(error)")
+                }
+            }
             store = try RingStore(opening: region)
             if region.size != configuration.store.size {
                 Log.write(

@@ -9,13 +9,15 @@ struct CrashTests {
 
     /// Opens what a crash left and holds it against the array.
     private func check(
-        _ disk: SimulatedDisk, _ crash: SimulatedDisk.Crash, _ entries: [Workload.Entry], _ mark: SimulatedDisk.Mark,
+        _ disk: SimulatedDisk, _ crash: SimulatedDisk.Crash, _ entries: [Workload.Entry], _ puts: [TierPuts.Put],
+        _ mark: SimulatedDisk.Mark,
         _ context: String
     ) throws -> (store: RingStore, kept: Int) {
         let before = disk.bytes
         let store = try RingStore(opening: disk)
         let again = try RingStore(opening: disk)
         #expect(disk.bytes == before, "opening wrote something, \(context)")
+        TierPuts.check(store, puts, mark, isSound: !crash.isLie, context)
         let answers = Workload.answers(store)
         #expect(answers == Workload.answers(again), "a second opening gives other answers, \(context)")
         guard !crash.isLie, mark.overwritten == 0 else {
@@ -53,10 +55,11 @@ struct CrashTests {
             for crash in SimulatedDisk.Crash.allCases {
                 states += 1
                 let disk = state.crashed(crash, &random)
-                _ = try check(disk, crash, work.entries, mark, "seed \(seed), state \(states), \(crash)")
+                _ = try check(disk, crash, work.entries, work.puts, mark, "seed \(seed), state \(states), \(crash)")
             }
         }
         #expect(states > 100)
+        #expect(work.puts.count > 10)
     }
 
     @Test("A power cut after the process was killed, some times over", arguments: seeds(2000, 2))
@@ -74,7 +77,7 @@ struct CrashTests {
             for crash in SimulatedDisk.Crash.allCases where !crash.isLie && Bool.random(using: &random) {
                 states += 1
                 let disk = state.crashed(crash, &random)
-                _ = try check(disk, crash, work.entries, mark, "seed \(seed), state \(states), \(crash)")
+                _ = try check(disk, crash, work.entries, work.puts, mark, "seed \(seed), state \(states), \(crash)")
             }
         }
         if seed == 2000 { #expect(states > 60) }
@@ -95,20 +98,24 @@ struct CrashTests {
             }
             let disk = state.crashed(crash, &random)
             let first = "seed \(seed), state \(states), \(crash)"
-            let (store, kept) = try check(disk, crash, work.entries, mark, first)
+            let (store, kept) = try check(disk, crash, work.entries, work.puts, mark, first)
             guard kept >= 0 else { return }
             let image = disk.bytes
-            let next = Workload(disk, store, entries: Array(work.entries.prefix(kept)), seed: seed &+ UInt64(states))
+            let keptPuts = try #require(TierPuts.survivors(store, work.puts, durable: mark.durablePuts))
+            let next = Workload(
+                disk, store, entries: Array(work.entries.prefix(kept)), puts: keptPuts,
+                seed: seed &+ UInt64(states))
             try next.run(steps: 12, series: 5)
             var startMark = SimulatedDisk.Mark()
             startMark.durable = mark.durable
             startMark.committed = kept
+            startMark.durablePuts = mark.durablePuts
             try disk.replayThrowing(from: image, skipping: 0) { state, mark in
                 states += 1
                 guard let crash = crashes.randomElement(using: &random) else { return }
                 let known = mark.appended == 0 ? startMark : mark
                 let again = state.crashed(crash, &random)
-                _ = try check(again, crash, next.entries, known, "\(first), then \(states) \(crash)")
+                _ = try check(again, crash, next.entries, next.puts, known, "\(first), then \(states) \(crash)")
             }
         }
         if seed == 1000 { #expect(states > 20) }
@@ -182,7 +189,9 @@ struct CrashTests {
             for _ in 0..<4 { try work.appendRandom(series: 5) }
             do { try work.commit() } catch let error as StoreError { #expect(error.kind == .io) }
             if step % 2 == 1 { do { try work.sync() } catch is RegionError {} }
+            try work.putRandom(series: 5)
             #expect(Workload.answers(work.store) == Workload.expected(work.entries), "\(context)")
+            #expect(TierPuts.answers(work.store) == TierPuts.expected(work.puts), "\(context)")
         }
         work.disk.failing = 0..<0
         try work.commit()
@@ -196,6 +205,7 @@ struct CrashTests {
         let disk = try #require(last).crashed(.none, &random)
         let store = try RingStore(opening: disk)
         #expect(Workload.answers(store) == Workload.expected(work.entries), "\(store.recovery), \(context)")
+        #expect(TierPuts.answers(store) == TierPuts.expected(work.puts), "\(store.recovery), \(context)")
         #expect(store.recovery.lost == 0, "\(store.recovery), \(context)")
         return reached
     }

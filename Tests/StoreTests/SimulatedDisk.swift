@@ -38,6 +38,10 @@ final class SimulatedDisk: Region, @unchecked Sendable {
         var committed = 0
         var durable = 0
         var overwritten = 0
+        var puts = 0
+        var committedPuts = 0
+        var durablePuts = 0
+        var overwrittenRecords = 0
     }
 
     /// What becomes of the writes since the last sync, and sometimes of older ones.

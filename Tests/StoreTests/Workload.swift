@@ -19,21 +19,27 @@ final class Workload {
     private var mark = SimulatedDisk.Mark()
     private var last: [SeriesKey: Sample] = [:]
     private var time = Workload.start
-    private var running: (token: SyncToken, count: Int)?
+    /// Records of tiers, in order of arrival.
+    private(set) var puts: [TierPuts.Put] = []
+    private var running: (token: SyncToken, count: Int, puts: Int)?
     var random: Seeded
 
     init(pages: Int, series: Int = 8, seed: UInt64) throws {
-        disk = SimulatedDisk(pages: pages)
+        disk = SimulatedDisk(pages: TierPuts.all(pages))
         store = try RingStore.create(in: disk, plan: StorePlan(seriesLimit: series), identity: Workload.identity)
         random = Seeded(seed)
     }
 
     /// Goes on with a store that was found on a disk.
-    init(_ disk: SimulatedDisk, _ store: RingStore, entries: [Entry], seed: UInt64) {
+    init(_ disk: SimulatedDisk, _ store: RingStore, entries: [Entry], puts: [TierPuts.Put] = [], seed: UInt64) {
         self.disk = disk
         self.store = store
         self.entries = entries
+        self.puts = puts
         random = Seeded(seed)
+        mark.puts = puts.count
+        mark.committedPuts = puts.count
+        mark.durablePuts = puts.count
         mark.appended = entries.count
         mark.committed = entries.count
         mark.durable = entries.count
@@ -61,12 +67,13 @@ final class Workload {
     func commit() throws {
         try store.commit()
         mark.committed = entries.count
+        mark.committedPuts = puts.count
         note()
     }
 
     func beginSync() {
         guard running == nil else { return }
-        running = (store.beginSync(), mark.committed)
+        running = (store.beginSync(), mark.committed, mark.committedPuts)
     }
 
     func endSync() throws {
@@ -80,6 +87,7 @@ final class Workload {
         }
         store.finishedSync(running.token)
         mark.durable = max(mark.durable, running.count)
+        mark.durablePuts = max(mark.durablePuts, running.puts)
         note()
     }
 
@@ -93,6 +101,7 @@ final class Workload {
 
     private func note() {
         mark.overwritten = store.statistics.overwrittenSamples
+        mark.overwrittenRecords = store.statistics.overwrittenRecords
         disk.mark(mark)
     }
 
@@ -125,9 +134,22 @@ final class Workload {
         try append(number, at, value(number))
     }
 
+    /// A record of a tier, often a newer version of one.
+    func putRandom(series: Int) throws {
+        let put = TierPuts.Put(series: series, time: time, &random)
+        let kind: Kind = [.gauge, .counter, .state, .event][put.number % 4]
+        let key = Workload.key(put.number)
+        guard let id = try store.series(key, unit: put.number % 2 == 0 ? .watt : nil, kind: kind) else { return }
+        store.put(
+            TierRecord(series: id, start: Instant(milliseconds: put.start), fields: put.fields), in: put.tier)
+        puts.append(put)
+        mark.puts = puts.count
+    }
+
     /// A mixture of everything.
     func run(steps: Int, series: Int, burst: Int = 6) throws {
         for _ in 0..<steps {
+            if Int.random(in: 0..<3, using: &random) == 0 { try putRandom(series: series) }
             switch Int.random(in: 0..<10, using: &random) {
             case 0..<5: for _ in 0..<Int.random(in: 1...burst, using: &random) { try appendRandom(series: series) }
             case 5..<8: try commit()
@@ -148,6 +170,11 @@ final class Workload {
         let kept = store.statistics.samples
         #expect(kept >= mark.committed && kept <= entries.count, "\(kept) kept of \(mark.committed) committed")
         entries.removeLast(entries.count - kept)
+        let keptPuts = TierPuts.prefix(store, puts, from: mark.committedPuts)
+        #expect(keptPuts != nil, "no prefix of the records of tiers")
+        puts.removeLast(puts.count - (keptPuts ?? puts.count))
+        mark.puts = puts.count
+        mark.committedPuts = puts.count
         last = [:]
         for entry in entries { last[entry.series] = entry.sample }
         mark.appended = kept

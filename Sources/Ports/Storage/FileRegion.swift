@@ -23,20 +23,46 @@ package final class FileRegion: Region {
         creating path: String, size: Int, progress: (Double) -> Void = { _ in }
     ) throws(RegionError) {
         try self.init(path, flags: O_RDWR | O_CREAT | O_EXCL, locks: true, size: size)
-        let zeros = [UInt8](repeating: 0, count: 1 << 20)
-        var offset = 0
-        while offset < size {
-            let count = min(zeros.count, size - offset)
-            do { try write(count == zeros.count ? zeros : Array(zeros[..<count]), at: offset) } catch {
-                // A half-made file would be taken for a damaged store.
-                unlink(path)
-                throw error
-            }
-            offset += count
-            progress(Double(offset) / Double(size))
+        do { try writeZeros(from: 0, progress) } catch {
+            // A half-made file would be taken for a damaged store.
+            unlink(path)
+            throw error
         }
         try sync()
         try syncFolder()
+    }
+
+    private func writeZeros(from start: Int, _ progress: (Double) -> Void) throws(RegionError) {
+        let zeros = [UInt8](repeating: 0, count: 1 << 20)
+        var offset = start
+        while offset < size {
+            let count = min(zeros.count, size - offset)
+            try write(count == zeros.count ? zeros : Array(zeros[..<count]), at: offset)
+            offset += count
+            progress(Double(offset - start) / Double(size - start))
+        }
+    }
+
+    /// The same file made longer, by zeros that are written; use it instead of this one. After an error the file is as
+    /// it was.
+    package func grown(to size: Int, progress: (Double) -> Void = { _ in }) throws(RegionError) -> FileRegion {
+        let longer = try FileRegion(self, size: max(size, self.size))
+        do {
+            try longer.writeZeros(from: self.size, progress)
+            try longer.sync()
+        } catch {
+            ftruncate(descriptor, off_t(self.size))
+            throw error
+        }
+        return longer
+    }
+
+    /// Shares the file and its lock.
+    private init(_ other: FileRegion, size: Int) throws(RegionError) {
+        path = other.path
+        descriptor = fcntl(other.descriptor, F_DUPFD_CLOEXEC, 3)
+        self.size = size
+        guard descriptor >= 0 else { throw Self.failure("open", path, " again") }
     }
 
     /// Opens the file for reading and writing.

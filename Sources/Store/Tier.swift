@@ -1,0 +1,314 @@
+// Tiers: whole-number records beside the raw samples, kept far longer. A record goes the way of a sample: it takes an
+// ordinal, is journaled with the next commit, and is durable with the next sync; what was not, survives or not. When
+// a run of samples is sealed, the tier's records that stand in the journal go along: either to the journal's end again,
+// under new ordinals, or, when enough have gathered, as one sorted run to the tier's own ring. So the journal can be
+// given up, and a ring holds no page that is nearly empty.
+
+package import Model
+
+/// A store's rings of records, beside that of raw samples.
+package enum Tier: UInt8, CaseIterable, Sendable {
+    /// Quarters of an hour.
+    case slots
+    case days
+}
+
+/// Whole numbers of one series over one stretch of time. What they mean belongs to the caller.
+package struct TierRecord: Hashable, Sendable {
+    package static let mostFields = 64
+
+    package var series: SeriesID
+    package var start: Instant
+    /// At most 64.
+    package var fields: [Int64]
+
+    package init(series: SeriesID, start: Instant, fields: [Int64]) {
+        self.series = series
+        self.start = start
+        self.fields = fields
+    }
+}
+
+/// A record of a tier on its way through the journal.
+struct TierItem {
+    let tier: Tier
+    let fields: [Int64]
+
+    /// About what it takes in the journal.
+    var weight: Int { 12 + 5 * fields.count }
+}
+
+/// The newest version of each of a tier's records that is not in its ring yet, to be found by series.
+struct TierHead {
+    private struct Entry {
+        let start: Int64
+        var ordinal: UInt64
+        var fields: [Int64]
+    }
+
+    /// By series, in order of `start`.
+    private var entries: [UInt16: [Entry]] = [:]
+    private(set) var count = 0
+    private(set) var weight = 0
+
+    private static func place(_ entries: [Entry], _ start: Int64) -> Int {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].start < start { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    mutating func put(_ series: UInt16, _ start: Int64, _ item: TierItem, ordinal: UInt64) {
+        let entry = Entry(start: start, ordinal: ordinal, fields: item.fields)
+        weight += item.weight
+        let place = entries[series].map { TierHead.place($0, start) } ?? 0
+        if let old = entries[series], place < old.count, old[place].start == start {
+            weight -= TierItem(tier: item.tier, fields: old[place].fields).weight
+            entries[series]?[place] = entry
+        } else {
+            entries[series, default: []].insert(entry, at: place)
+            count += 1
+        }
+    }
+
+    /// The same version stands at another ordinal now.
+    mutating func move(_ series: UInt16, _ start: Int64, below: UInt64, to ordinal: UInt64) {
+        guard let old = entries[series] else { return }
+        let place = TierHead.place(old, start)
+        guard place < old.count, old[place].start == start, old[place].ordinal < below else { return }
+        entries[series]?[place].ordinal = ordinal
+    }
+
+    func contains(_ series: UInt16, _ start: Int64) -> Bool {
+        guard let old = entries[series] else { return false }
+        let place = TierHead.place(old, start)
+        return place < old.count && old[place].start == start
+    }
+
+    /// What is below is in the ring.
+    mutating func drop(below ordinal: UInt64) {
+        var kept: [UInt16: [Entry]] = [:]
+        count = 0
+        weight = 0
+        for (series, list) in entries {
+            let rest = list.filter { $0.ordinal >= ordinal }
+            guard !rest.isEmpty else { continue }
+            kept[series] = rest
+            count += rest.count
+            for entry in rest { weight += TierItem(tier: .slots, fields: entry.fields).weight }
+        }
+        entries = kept
+    }
+
+    func records(_ series: UInt16, _ from: Int64, _ to: Int64) -> [TierRecord] {
+        guard let list = entries[series] else { return [] }
+        var found: [TierRecord] = []
+        var place = TierHead.place(list, from)
+        while place < list.count, list[place].start < to {
+            found.append(
+                TierRecord(
+                    series: SeriesID(raw: UInt32(series)), start: Instant(milliseconds: list[place].start),
+                    fields: list[place].fields))
+            place += 1
+        }
+        return found
+    }
+
+    /// The first and last start of all.
+    var span: (Int64, Int64)? {
+        var first = Int64.max
+        var last = Int64.min
+        for list in entries.values {
+            first = min(first, list.first?.start ?? .max)
+            last = max(last, list.last?.start ?? .min)
+        }
+        return first <= last ? (first, last) : nil
+    }
+}
+
+/// A tier: what waits in the journal, and what its ring holds.
+struct TierStore {
+    var head = TierHead()
+    var ring: ArchiveIndex
+
+    init(pages: Int) { ring = ArchiveIndex(pages: pages) }
+
+    /// Ordinals below are in the ring, as far as they are of this tier.
+    var end: UInt64 { ring.runs.last?.end ?? 0 }
+}
+
+extension RingStore {
+    /// Takes a record into memory; the next commit journals it. A later record of the same series and start replaces an
+    /// earlier one. Refused and counted: a series that this store did not give, more than 64 fields, and a store of the
+    /// first format that found no room for tiers.
+    package func put(_ record: TierRecord, in tier: Tier) {
+        guard head.isKnown(record.series.raw) else { return }
+        put(UInt16(truncatingIfNeeded: record.series.raw), record.start.milliseconds, record.fields, tier)
+    }
+
+    func put(_ series: UInt16, _ start: Int64, _ fields: [Int64], _ tier: Tier) {
+        let limit = layout.tierWeight(tier)
+        guard limit > 0, fields.count <= TierRecord.mostFields,
+            self[tier].head.weight < 2 * limit || makeRoomInMemory() && self[tier].head.weight < 2 * limit
+        else {
+            counters.refusedRecords += 1
+            return
+        }
+        let item = TierItem(tier: tier, fields: fields)
+        self[tier].head.put(series, start, item, ordinal: head.end)
+        head.append(item, series: series, start: start)
+    }
+
+    /// The records of one series that start in the range, by start, the newest version of each.
+    package func records(_ id: SeriesID, in tier: Tier, from: Instant, to: Instant) -> [TierRecord] {
+        guard from < to, head.isKnown(id.raw) else { return [] }
+        return records(UInt16(truncatingIfNeeded: id.raw), in: tier, from.milliseconds, to.milliseconds)
+    }
+
+    func records(_ series: UInt16, in tier: Tier, _ from: Int64, _ to: Int64) -> [TierRecord] {
+        var found: [TierRecord] = []
+        for sequence in self[tier].ring.pages(of: series, from, to) {
+            guard let (page, used) = sound(sequence, tier) else { continue }
+            let bytes = page.span
+            var reader = TierChunkReader(bytes, used: used)
+            while let chunk = reader.next(bytes), chunk.series <= series {
+                guard chunk.series == series, let columns = reader.decode(chunk, bytes) else { continue }
+                for index in 0..<chunk.count where columns.starts[index] >= from && columns.starts[index] < to {
+                    found.append(columns.record(index, series))
+                }
+            }
+        }
+        found += self[tier].head.records(series, from, to)
+        return RingStore.newest(found)
+    }
+
+    /// Of records that come in order of version, the last of each start, in order of start.
+    private static func newest(_ all: [TierRecord]) -> [TierRecord] {
+        var isSorted = true
+        for index in all.indices.dropFirst() where all[index].start <= all[index - 1].start { isSorted = false }
+        guard !isSorted else { return all }
+        let order = all.indices.sorted { (all[$0].start, $0) < (all[$1].start, $1) }
+        var kept: [TierRecord] = []
+        for index in order {
+            if kept.last?.start == all[index].start { kept.removeLast() }
+            kept.append(all[index])
+        }
+        return kept
+    }
+
+    /// The earliest start of all the tier's records.
+    package func oldest(in tier: Tier) -> Instant? { span(in: tier).map { Instant(milliseconds: $0.0) } }
+
+    func span(in tier: Tier) -> (Int64, Int64)? {
+        var span = self[tier].head.span
+        for run in self[tier].ring.runs where run.firstTime <= run.lastTime {
+            span = (min(span?.0 ?? .max, run.firstTime), max(span?.1 ?? .min, run.lastTime))
+        }
+        return span
+    }
+
+    subscript(tier: Tier) -> TierStore {
+        get { tiers[Int(tier.rawValue)] }
+        _modify { yield &tiers[Int(tier.rawValue)] }
+    }
+
+    // MARK: - Sealing
+
+    /// A tier's records in the journal, the newest version of each, by series and start.
+    struct Standing {
+        let series: UInt16
+        let start: Int64
+        let ordinal: UInt64
+        let item: TierItem
+    }
+
+    private func standing(_ tier: Tier) -> [Standing] {
+        var all: [Standing] = []
+        for index in 0..<head.index(cursor) where head.records[index].tag == .tier {
+            let record = head.records[index]
+            let item = head.tierItems[Int(record.bits)]
+            guard item.tier == tier, head.first &+ UInt64(index) >= self[tier].end else { continue }
+            all.append(
+                Standing(
+                    series: record.series, start: record.time, ordinal: head.first &+ UInt64(index), item: item))
+        }
+        all.sort { ($0.series, $0.start, $0.ordinal) < ($1.series, $1.start, $1.ordinal) }
+        var kept: [Standing] = []
+        for item in all {
+            if let last = kept.last, last.series == item.series, last.start == item.start { kept.removeLast() }
+            kept.append(item)
+        }
+        return kept
+    }
+
+    /// Gives the tier's journaled records another place, so that their journal pages can be given up: in the tier's
+    /// ring where they are many or `merging` says so, else at the journal's end. Gives the run, if there is one.
+    func moveOn(_ tier: Tier, merging: Bool) throws(StoreError) -> PendingTierRun? {
+        guard head.index(cursor) > 0, !head.tierItems.isEmpty else { return nil }
+        let all = standing(tier)
+        guard !all.isEmpty else { return nil }
+        let weight = all.reduce(0) { $0 + $1.item.weight }
+        guard merging || weight >= layout.tierWeight(tier) else {
+            for old in all {
+                self[tier].head.move(old.series, old.start, below: cursor, to: head.end)
+                head.append(old.item, series: old.series, start: old.start)
+            }
+            return nil
+        }
+        let builder = TierRunBuilder(all, tier)
+        var last: RegionError?
+        for _ in 1...RingStore.tries {
+            var run = Run(
+                sequence: self[tier].ring.next, pages: builder.pages.count, first: builder.firstOrdinal, end: cursor,
+                samples: all.count)
+            var entries: [PageEntry] = []
+            last = writeTier(builder, tier, &run, &entries)
+            if last == nil { return PendingTierRun(tier: tier, run: run, entries: entries) }
+        }
+        throw StoreError(
+            .io, "the ring of \(tier) takes no pages, they stay in the journal: \(last?.description ?? "")")
+    }
+
+    private func writeTier(
+        _ builder: TierRunBuilder, _ tier: Tier, _ run: inout Run, _ entries: inout [PageEntry]
+    ) -> RegionError? {
+        for (index, body) in builder.pages.enumerated() {
+            var header = builder.headers[index]
+            complete(&header, index, of: run)
+            let page = layout.tierPage(tier, header.sequence)
+            var bytes = body
+            header.write(to: &bytes, page: page, identity: identity, layout: layout)
+            self[tier].ring.next = header.sequence + 1
+            if let old = self[tier].ring.clear(header.sequence) { counters.overwrittenRecords += Int(old.samples) }
+            if let error = write(bytes, page: page) { return error }
+            entries.append(PageEntry(header))
+            run.widen(entries[index])
+        }
+        self[tier].ring.prune()
+        return nil
+    }
+
+    /// The run is durable: from now on it is read from the ring.
+    func publish(_ done: PendingTierRun) {
+        for entry in done.entries { self[done.tier].ring.insert(entry) }
+        self[done.tier].ring.append(done.run)
+        self[done.tier].head.drop(below: done.run.end)
+    }
+}
+
+/// A run of a tier that is written and not durable yet.
+struct PendingTierRun {
+    let tier: Tier
+    let run: Run
+    let entries: [PageEntry]
+}
+
+extension Layout {
+    /// So much of a tier, by its items' weights, is gathered for one run; 0 where there is no tier.
+    func tierWeight(_ tier: Tier) -> Int {
+        min(768 << 10, journalPages * 3900 / 8, tierPages(tier) / 8 * 3900)
+    }
+}

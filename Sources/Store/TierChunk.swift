@@ -1,0 +1,232 @@
+// The body of a page of slots or days: base time i64, then chunks, one after the other. A chunk holds records of one
+// series with the same number of fields, in order of start:
+//
+//     0 series u16   2 count u16   4 length of the chunk in bytes u16   6 fields u8
+//     7 varint zigzag(first start − base time), varint zigzag(second start − first)
+//     then a bit stream of columns, the starts and then each field:
+//       6 bits k
+//       [starts] for each from the second on, Rice k: zigzag(start − the one before − (second − first))
+//       [a field] 6 bits length, so many bits: zigzag(first value); for each from the second on, Rice k:
+//                 zigzag(value − the one before); k = 63 says that all are the same, and nothing follows
+
+import Model
+
+/// Sorts a tier's records into the pages of a run.
+struct TierRunBuilder {
+    private static let mostRecords = 256
+    private static let leastRoom = 32
+    fileprivate static let constant = 63
+
+    private(set) var pages: [[UInt8]] = []
+    private(set) var headers: [PageHeader] = []
+    private(set) var firstOrdinal = UInt64.max
+
+    private let kind: PageHeader.Kind
+    private let base: Int64
+    private var page = [UInt8](repeating: 0, count: Layout.pageSize)
+    private var header: PageHeader
+    private var at = PageHeader.size + 8
+
+    /// `all` are in order of series and start.
+    init(_ all: [RingStore.Standing], _ tier: Tier) {
+        kind = PageHeader.Kind(tier)
+        header = PageHeader(kind)
+        base = all.first?.start ?? 0
+        page.put(UInt64(bitPattern: base), at: PageHeader.size)
+        for item in all { firstOrdinal = min(firstOrdinal, item.ordinal) }
+        var start = 0
+        while start < all.count {
+            var end = start + 1
+            while end < all.count, end - start < TierRunBuilder.mostRecords, all[end].series == all[start].series,
+                all[end].item.fields.count == all[start].item.fields.count
+            { end += 1 }
+            start += add(all[start..<end])
+        }
+        if header.samples > 0 { finishPage() }
+    }
+
+    /// Writes as many of these as fit into the page, at least one; gives how many.
+    private mutating func add(_ group: ArraySlice<RingStore.Standing>) -> Int {
+        var count = group.count
+        while true {
+            if at + TierRunBuilder.leastRoom <= page.count, let end = write(group.prefix(count)) {
+                at = end
+                break
+            }
+            // What does not fit whole is parted rather than given a page of its own, where some room is left.
+            if count > 1, page.count - at > Layout.pageSize / 8 {
+                count = (count + 1) / 2
+            } else {
+                finishPage()
+                count = group.count
+            }
+        }
+        let series = group[group.startIndex].series
+        if header.samples == 0 { header.firstSeries = series }
+        header.lastSeries = series
+        header.samples += count
+        for item in group.prefix(count) {
+            header.firstTime = min(header.firstTime, item.start)
+            header.lastTime = max(header.lastTime, item.start)
+        }
+        return count
+    }
+
+    /// Where the chunk ends; nil, and nothing written, where it does not fit.
+    private mutating func write(_ group: ArraySlice<RingStore.Standing>) -> Int? {
+        let items = Array(group)
+        let fields = items[0].item.fields.count
+        let step = items.count > 1 ? items[1].start &- items[0].start : 0
+        var stream = at + 7
+        page.putVarint(zigzag(items[0].start &- base), at: &stream)
+        page.putVarint(zigzag(step), at: &stream)
+        // A span of one's own storage would lock all else that this struct holds.
+        var own: [UInt8] = []
+        swap(&own, &page)
+        defer { swap(&own, &page) }
+        guard let end = TierRunBuilder.writeBits(of: items, fields, step, at: stream, into: &own) else {
+            for index in at..<own.count { own[index] = 0 }
+            return nil
+        }
+        own.put(items[0].series, at: at)
+        own.put(UInt16(items.count), at: at + 2)
+        own.put(UInt16(end - at), at: at + 4)
+        own[at + 6] = UInt8(fields)
+        return end
+    }
+
+    private static func writeBits(
+        of items: [RingStore.Standing], _ fields: Int, _ step: Int64, at: Int, into page: inout [UInt8]
+    ) -> Int? {
+        var bytes = page.mutableSpan
+        var writer = BitWriter(at: at, limit: bytes.count)
+        var codes: [UInt64] = []
+        for index in items.indices.dropFirst() {
+            codes.append(zigzag(items[index].start &- items[index - 1].start &- step))
+        }
+        put(codes, nil, &writer, &bytes)
+        for field in 0..<fields {
+            codes.removeAll(keepingCapacity: true)
+            for index in items.indices.dropFirst() {
+                codes.append(zigzag(items[index].item.fields[field] &- items[index - 1].item.fields[field]))
+            }
+            put(codes, items[0].item.fields[field], &writer, &bytes)
+        }
+        guard writer.fits else { return nil }
+        writer.flush(&bytes)
+        return writer.at
+    }
+
+    private static func put(
+        _ codes: [UInt64], _ first: Int64?, _ writer: inout BitWriter, _ page: inout MutableSpan<UInt8>
+    ) {
+        var lengths = LengthHistogram()
+        for code in codes { lengths.add(code) }
+        let isConstant = lengths.total == 0
+        let k = isConstant ? constant : lengths.bestParameter(count: codes.count)
+        writer.put(UInt64(k), 6, &page)
+        if let first {
+            let code = zigzag(first)
+            let length = max(1, 64 - code.leadingZeroBitCount)
+            writer.put(UInt64(length - 1), 6, &page)
+            writer.putLong(code, length, &page)
+        }
+        guard !isConstant else { return }
+        for code in codes where !writer.overflowed { writer.putRice(code, k, &page) }
+    }
+
+    private mutating func finishPage() {
+        header.used = at - PageHeader.size
+        pages.append(page)
+        headers.append(header)
+        header = PageHeader(kind)
+        page = [UInt8](repeating: 0, count: Layout.pageSize)
+        page.put(UInt64(bitPattern: base), at: PageHeader.size)
+        at = PageHeader.size + 8
+    }
+}
+
+/// Records of one series as columns.
+struct TierColumns {
+    var starts: [Int64] = []
+    /// Column after column.
+    var values: [Int64] = []
+    var fields = 0
+
+    func record(_ index: Int, _ series: UInt16) -> TierRecord {
+        TierRecord(
+            series: SeriesID(raw: UInt32(series)), start: Instant(milliseconds: starts[index]),
+            fields: (0..<fields).map { values[$0 * starts.count + index] })
+    }
+}
+
+/// Reads chunks from the body of a tier's page whose checksum is right.
+struct TierChunkReader {
+    struct Chunk {
+        let series: UInt16
+        let count: Int
+        let at: Int
+        let end: Int
+    }
+
+    private var at = PageHeader.size + 8
+    private let end: Int
+    private let base: Int64
+
+    init(_ page: borrowing Span<UInt8>, used: Int) {
+        end = min(page.count, PageHeader.size + used)
+        var base: UInt64 = 0
+        if end >= PageHeader.size + 8 {
+            for index in 0..<8 { base |= UInt64(page[PageHeader.size + index]) << UInt64(8 * index) }
+        }
+        self.base = Int64(bitPattern: base)
+    }
+
+    private static func u16(_ page: borrowing Span<UInt8>, _ at: Int) -> Int { Int(page[at]) | Int(page[at + 1]) << 8 }
+
+    /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
+    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
+        guard at + 9 <= end else { return nil }
+        let length = TierChunkReader.u16(page, at + 4)
+        guard length >= 9, at + length <= end else { return nil }
+        defer { at += length }
+        return Chunk(
+            series: UInt16(TierChunkReader.u16(page, at)), count: TierChunkReader.u16(page, at + 2), at: at,
+            end: at + length)
+    }
+
+    /// The records of a chunk, at most the first `mostFields` fields of each; nil where they cannot be decoded.
+    func decode(
+        _ chunk: Chunk, _ page: borrowing Span<UInt8>, mostFields: Int = TierRecord.mostFields
+    ) -> TierColumns? {
+        var at = chunk.at + 7
+        guard chunk.count > 0, chunk.count <= 4096,
+            let first = ChunkReader.varint(page, &at, chunk.end), let step = ChunkReader.varint(page, &at, chunk.end)
+        else { return nil }
+        var columns = TierColumns()
+        columns.fields = min(mostFields, Int(page[chunk.at + 6]), TierRecord.mostFields)
+        var reader = BitReader(at: at, end: chunk.end)
+        columns.starts.reserveCapacity(chunk.count)
+        columns.values.reserveCapacity(chunk.count * columns.fields)
+        var start = base &+ unzigzag(first)
+        columns.starts.append(start)
+        var k = Int(reader.get(6, page))
+        for _ in 1..<max(1, chunk.count) {
+            start = start &+ unzigzag(step)
+            if k != TierRunBuilder.constant { start = start &+ unzigzag(reader.getRice(k, page)) }
+            columns.starts.append(start)
+        }
+        for _ in 0..<columns.fields {
+            k = Int(reader.get(6, page))
+            let length = Int(reader.get(6, page)) + 1
+            var value = unzigzag(reader.getLong(length, page))
+            columns.values.append(value)
+            for _ in 1..<max(1, chunk.count) {
+                if k != TierRunBuilder.constant { value = value &+ unzigzag(reader.getRice(k, page)) }
+                columns.values.append(value)
+            }
+            guard !reader.failed else { return nil }
+        }
+        return reader.failed ? nil : columns
+    }
+}

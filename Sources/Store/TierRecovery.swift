@@ -1,0 +1,170 @@
+// What opening a store finds of the tiers.
+
+import Model
+
+extension Recovered {
+    /// A tier's pages as they stand, before it is decided which of them count.
+    struct TierScan {
+        /// By place in the ring: the first sequence of the run that the page belongs to.
+        var runOf: [UInt64] = []
+        /// By place in the ring: nothing was ever written there.
+        var isBlank: [Bool] = []
+        var candidates: [UInt64: PageHeader] = [:]
+    }
+
+    /// A record of a tier in a journal page before the end of the archive.
+    struct OldItem {
+        let ordinal: UInt64
+        let series: UInt16
+        let start: Int64
+        let item: TierItem
+    }
+
+    /// Reads headers only.
+    mutating func loadTier(_ tier: Tier, _ region: any Region) -> TierScan {
+        let count = layout.tierPages(tier)
+        var scan = TierScan()
+        scan.runOf = [UInt64](repeating: 0, count: count)
+        scan.isBlank = [Bool](repeating: false, count: count)
+        var ring = ArchiveIndex(pages: max(1, count))
+        for index in 0..<count {
+            let page = layout.tierStart(tier) + index
+            guard let bytes = read(region, page: page, count: PageHeader.size) else { continue }
+            scan.isBlank[index] = bytes.allSatisfy { $0 == 0 }
+            guard let header = PageHeader(bytes, page: page, identity: identity),
+                header.kind == PageHeader.Kind(tier), layout.tierPage(tier, header.sequence) == page,
+                header.sequence > UInt64(header.index), header.index < header.runPages
+            else { continue }
+            note(header)
+            ring.insert(PageEntry(header))
+            ring.next = max(ring.next, header.sequence + 1)
+            scan.runOf[index] = header.sequence - UInt64(header.index)
+            scan.candidates[header.sequence - UInt64(header.index)] = header
+        }
+        tiers[Int(tier.rawValue)].ring = ring
+        return scan
+    }
+
+    /// As with the runs of the archive, from the newest back.
+    mutating func chooseRuns(of tier: Tier, _ scan: TierScan, _ region: any Region) {
+        guard !scan.runOf.isEmpty else { return }
+        var ring = tiers[Int(tier.rawValue)].ring
+        var torn: UInt64 = 0
+        while torn < UInt64(scan.runOf.count), ring.entry(ring.next + torn) == nil,
+            ring.entries[ring.place(ring.next + torn)].sequence == 0, !scan.isBlank[ring.place(ring.next + torn)]
+        { torn += 1 }
+        var chosen: [Run] = []
+        var above: UInt64?
+        for sequence in scan.candidates.keys.sorted(by: >) {
+            guard let header = scan.candidates[sequence] else { continue }
+            var run = Run(
+                sequence: sequence, pages: header.runPages, first: header.first, end: header.end,
+                samples: header.runSamples)
+            var counts = false
+            if run.end <= clip(header.epoch), run.end <= above ?? .max {
+                counts = take(&run, of: tier, &ring, scan, isNewest: above == nil, torn: torn, region)
+            }
+            if counts {
+                above = run.first
+                chosen.append(run)
+            } else {
+                for page in run.sequence..<run.endSequence
+                where scan.runOf[ring.place(page)] == run.sequence && ring.entry(page) != nil { _ = ring.clear(page) }
+            }
+        }
+        for run in chosen.reversed() { ring.append(run) }
+        tiers[Int(tier.rawValue)].ring = ring
+    }
+
+    /// Takes stock of a run; false where it is better read from the journal.
+    private mutating func take(
+        _ run: inout Run, of tier: Tier, _ ring: inout ArchiveIndex, _ scan: TierScan, isNewest: Bool, torn: UInt64,
+        _ region: any Region
+    ) -> Bool {
+        var found = 0
+        var missing = 0
+        var overwritten = 0
+        var isNamed = true
+        for sequence in run.sequence..<run.endSequence {
+            let isOwn = scan.runOf[ring.place(sequence)] == run.sequence
+            if isOwn, ring.entry(sequence) != nil, isNewest || run.end > durable {
+                switch isNamedAndSound(layout.tierPage(tier, sequence), region) {
+                case nil: _ = ring.clear(sequence)
+                case let named?: isNamed = isNamed && named
+                }
+            }
+            if isOwn, let entry = ring.entry(sequence) {
+                found += Int(entry.samples)
+                run.widen(entry)
+            } else if sequence + UInt64(ring.entries.count) < ring.next + torn {
+                overwritten += 1
+            } else {
+                missing += 1
+            }
+        }
+        if missing > 0 || !isNamed, isNewest, isJournaled(run.first, min(run.end, durable)) {
+            report.unfinishedPages += run.pages - missing - overwritten
+            return false
+        }
+        if missing > 0 { report.lostRecords += max(1, (run.samples - found) * missing / (missing + overwritten)) }
+        return true
+    }
+
+    /// Whether all series in a page have a name; nil where its body is wrong.
+    private mutating func isNamedAndSound(_ page: Int, _ region: any Region) -> Bool? {
+        guard let bytes = read(region, page: page), PageHeader.isBodySound(bytes) else { return nil }
+        var isNamed = true
+        let span = bytes.span
+        var reader = TierChunkReader(span, used: Int(bytes.integer(UInt16.self, at: 6)))
+        while let chunk = reader.next(span) { isNamed = isNamed && catalog.info(chunk.series) != nil }
+        return isNamed
+    }
+
+    /// Keeps the records of tiers before the end of the archive that no ring has.
+    mutating func takeOldItems(_ header: PageHeader, end: UInt64, _ region: any Region) {
+        let least = tiers.map(\.end).min() ?? .max
+        guard header.first < head.first, end > least,
+            let bytes = read(region, page: layout.journalPage(header.sequence))
+        else { return }
+        var found: [OldItem] = []
+        let (first, ends) = (head.first, tiers.map(\.end))
+        _ = JournalPage.decode(bytes, header) { [catalog] ordinal, series, start, content in
+            guard case .tier(let item) = content, ordinal < min(first, end), ordinal >= ends[Int(item.tier.rawValue)],
+                catalog.info(series) != nil
+            else { return }
+            found.append(OldItem(ordinal: ordinal, series: series, start: start, item: item))
+        }
+        oldItems += found
+    }
+}
+
+extension RingStore {
+    /// Records that were on their way to a ring when the power went: they are journaled again with the next commit,
+    /// unless the journal has them later, too.
+    func takeUp(_ items: [Recovered.OldItem]) {
+        var kept: [Recovered.OldItem] = []
+        var places: [Recovered.OldItem.Key: Int] = [:]
+        for item in items where !self[item.item.tier].head.contains(item.series, item.start) {
+            if let place = places[item.key] {
+                kept[place] = item
+            } else {
+                places[item.key] = kept.count
+                kept.append(item)
+            }
+        }
+        for item in kept {
+            self[item.item.tier].head.put(item.series, item.start, item.item, ordinal: head.end)
+            head.append(item.item, series: item.series, start: item.start)
+        }
+    }
+}
+
+extension Recovered.OldItem {
+    struct Key: Hashable {
+        let tier: Tier
+        let series: UInt16
+        let start: Int64
+    }
+
+    var key: Key { Key(tier: item.tier, series: series, start: start) }
+}

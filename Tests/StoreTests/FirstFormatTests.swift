@@ -1,0 +1,111 @@
+import Foundation
+import Model
+import Store
+import Testing
+
+/// A store that the first version wrote, kept as the pages that hold anything: one line each, the page's number and its
+/// bytes in base64 without the zeros at the end.
+enum FirstFormat {
+    static let pages = 2 + 3 + 8 + 27
+    static let series = 6
+    static let rounds = 700
+
+    private static var file: URL {
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures/format-1.txt")
+    }
+
+    static func disk() throws -> SimulatedDisk {
+        var bytes = [UInt8](repeating: 0, count: pages * 4096)
+        for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
+            let parts = line.split(separator: " ")
+            let page = try #require(Int(parts[0]))
+            let data = try #require(Data(base64Encoded: String(parts[1])))
+            bytes.replaceSubrange(page * 4096..<page * 4096 + data.count, with: data)
+        }
+        return SimulatedDisk(bytes: bytes)
+    }
+
+    /// What it holds: a formula, so that it need not be kept beside the bytes.
+    static func entry(_ round: Int, _ number: Int) -> Workload.Entry {
+        let late = (round + number) % 40 == 39 ? Int64(30_000) : 0
+        let time = Workload.start + .milliseconds(Int64(round) * 10_000 + Int64(number * 7 + round * 31 % 11) - late)
+        let value: StoredValue
+        switch number {
+        case 0: value = .number(Double(round * round % 997) / 10)
+        case 1: value = .number(Double(round * 1_234_567))
+        case 2: value = round % 50 == 0 ? .unknown : .text(["idle|", "running|PRINTING", "일시정지|"][round / 9 % 3])
+        case 3: value = .number(Double(bitPattern: UInt64(round) &* 0x9E37_79B9_7F4A_7C15 >> 12))
+        case 4: value = round % 3 == 0 ? .number(1.2) : .number(-0.0)
+        default: value = .text("job \(round)")
+        }
+        return Workload.Entry(series: Workload.key(number), sample: Sample(time: time, value: value))
+    }
+
+    static var entries: [Workload.Entry] {
+        (0..<rounds).flatMap { round in (0..<series).map { entry(round, $0) } }
+    }
+}
+
+@Suite("Stores of the first format")
+struct FirstFormatTests {
+    private let later = (0..<400).map { round in
+        Workload.Entry(
+            series: Workload.key(0),
+            sample: Sample(
+                time: Workload.start + .hours(3) + .seconds(Int64(round)), value: .number(Double(round))))
+    }
+
+    private func goOn(_ store: RingStore, _ disk: SimulatedDisk) throws {
+        let id = try #require(store.find(Workload.key(0))?.id)
+        for entry in later { store.append(id, entry.sample.time, entry.sample.value) }
+        try store.commit()
+        let token = store.beginSync()
+        try disk.sync()
+        store.finishedSync(token)
+    }
+
+    @Test("One opens as it is, changed by nothing, and goes on without tiers where its file cannot grow")
+    func asItIs() throws {
+        let disk = try FirstFormat.disk()
+        let before = disk.bytes
+        let store = try RingStore(opening: disk)
+        #expect(disk.bytes == before)
+        #expect(store.recovery.lost == 0, "\(store.recovery)")
+        #expect(Workload.answers(store) == Workload.expected(FirstFormat.entries))
+        #expect(store.verify().isSound)
+        try goOn(store, disk)
+        let again = try RingStore(opening: disk)
+        #expect(again.statistics.samples == FirstFormat.entries.count + 400)
+        #expect(again.recovery.lost == 0, "\(again.recovery)")
+    }
+
+    @Test("With a longer file it gets tiers, and a crash on the way there loses nothing")
+    func longer() throws {
+        let disk = try FirstFormat.disk()
+        let size = try #require(RingStore.sizeWithTiers(disk))
+        #expect(size == TierPuts.all(FirstFormat.pages) * 4096)
+        let image = disk.bytes + [UInt8](repeating: 0, count: size - disk.size)
+        let long = SimulatedDisk(bytes: image)
+        let store = try RingStore(opening: long)
+        #expect(Workload.answers(store) == Workload.expected(FirstFormat.entries))
+        #expect(long.bytes == image)
+        let id = try #require(store.find(Workload.key(1))?.id)
+        let record = TierRecord(series: id, start: Workload.start, fields: [1, -2, 3])
+        store.put(record, in: .days)
+        try goOn(store, long)
+        #expect(RingStore.sizeWithTiers(long) == nil)
+        var random = Seeded(5)
+        let all = FirstFormat.entries + later
+        let first = FirstFormat.entries.count
+        try long.replayThrowing(from: image, skipping: 0) { state, _ in
+            for crash in SimulatedDisk.Crash.allCases where !crash.isLie {
+                let store = try RingStore(opening: state.crashed(crash, &random))
+                #expect(Workload.missing(store, all, first: first, "\(crash)") == 0)
+                #expect(store.recovery.lost == 0, "\(store.recovery), \(crash)")
+            }
+        }
+        let again = try RingStore(opening: long)
+        #expect(again.records(id, in: .days, from: .distantPast, to: .distantFuture) == [record])
+        #expect(again.oldest(in: .days) == Workload.start)
+    }
+}
