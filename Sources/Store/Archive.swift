@@ -135,6 +135,10 @@ struct RunBuilder {
     private(set) var pages: [[UInt8]] = []
     private(set) var headers: [PageHeader] = []
     private(set) var samples = 0
+    /// Indices into the head's records, by series.
+    private(set) var order: [UInt32] = []
+    /// Each series that has samples, and its part of `order`.
+    private(set) var groups: [(series: UInt16, range: Range<Int>)] = []
 
     private var page = [UInt8](repeating: 0, count: Layout.pageSize)
     private var header = PageHeader(.archive)
@@ -156,7 +160,7 @@ struct RunBuilder {
         for record in records where record.tag.isSample { starts[Int(record.series) + 1] += 1 }
         for series in 1..<starts.count { starts[series] += starts[series - 1] }
         samples = starts[starts.count - 1]
-        var order = [UInt32](repeating: 0, count: samples)
+        order = [UInt32](repeating: 0, count: samples)
         var places = starts
         for index in range where head.records[index].tag.isSample {
             let series = Int(head.records[index].series)
@@ -168,6 +172,7 @@ struct RunBuilder {
         columns.texts = head.texts
         for series in 0..<starts.count - 1 where starts[series] < starts[series + 1] {
             columns.removeSamples()
+            groups.append((UInt16(series), starts[series]..<starts[series + 1]))
             for place in starts[series]..<starts[series + 1] {
                 let record = head.records[Int(order[place])]
                 columns.times.append(record.time)

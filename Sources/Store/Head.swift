@@ -232,13 +232,13 @@ struct Head {
         }
     }
 
-    /// Calls `body` with the series' records from the newest back.
-    func backwards(_ series: UInt16, _ body: (Record) -> Void) {
+    /// Calls `body` with the ordinals and records of the series from the newest back.
+    func backwards(_ series: UInt16, _ body: (UInt64, Record) -> Void) {
         guard isKnown(UInt32(series)) else { return }
         var after = tails[Int(series)].end
         while after > first {
             let record = records[index(after &- 1)]
-            body(record)
+            body(after &- 1, record)
             guard record.back > 0 else { return }
             after = after &- UInt64(record.back)
         }

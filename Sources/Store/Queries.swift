@@ -31,12 +31,57 @@ extension RingStore {
         guard step > .zero, from < to, from >= .distantPast, to <= .distantFuture,
             (to - from).milliseconds / step.milliseconds < 100_000
         else { return [] }
+        if let points = pointsOfSlots(id, from.milliseconds, to.milliseconds, step.milliseconds) { return points }
         var buckets = Buckets(from: from.milliseconds, to: to.milliseconds, step: step.milliseconds)
         sweep(id, from, to) { columns, range in
             for index in range { buckets.add(columns.times[index], columns.tags[index], columns.bits[index]) }
             return true
         }
         return buckets.finish()
+    }
+
+    /// The range in at most so many points, for a chart.
+    package func points(_ id: SeriesID, from: Instant, to: Instant, atMost count: Int) -> [Point] {
+        guard from < to, count > 0 else { return [] }
+        let step = max(1, ((to - from).milliseconds - 1) / Int64(count) + 1)
+        return points(id, from: from, to: to, step: .milliseconds(step))
+    }
+
+    /// Buckets of whole slots are made of these, not of their samples; nil where they are no such buckets.
+    private func pointsOfSlots(_ id: SeriesID, _ from: Int64, _ to: Int64, _ step: Int64) -> [Point]? {
+        let series = UInt16(truncatingIfNeeded: id.raw)
+        guard step % SlotState.length == 0, SlotState.start(of: from) == from, head.isKnown(id.raw),
+            layout.tierPages(.slots) > 0, let kind = catalog.info(series)?.kind, kind == .gauge || kind == .counter
+        else { return nil }
+        let whole = SlotState.start(of: to)
+        var states = slotStates(series, from, whole)
+        if whole < to { states.append(partOfSlot(series, whole, to)) }
+        var points: [Point] = []
+        var index = 0
+        for start in stride(from: from, to: to, by: Int(step)) {
+            var sum = ChannelSlot(
+                start: Instant(milliseconds: start), end: Instant(milliseconds: min(start + step, to)))
+            while index < states.count, states[index].start < start + step {
+                sum.merge(states[index].slot(to: min(states[index].start + SlotState.length, to)))
+                index += 1
+            }
+            let isEmpty = sum.count == 0
+            points.append(
+                Point(
+                    start: sum.start, count: sum.count, min: isEmpty ? nil : sum.min, max: isEmpty ? nil : sum.max,
+                    mean: sum.mean, last: isEmpty ? nil : sum.last))
+        }
+        return points
+    }
+
+    private func partOfSlot(_ series: UInt16, _ start: Int64, _ to: Int64) -> SlotState {
+        var state = SlotState(start: start)
+        sweep(SeriesID(raw: UInt32(series)), Instant(milliseconds: start), Instant(milliseconds: to)) {
+            columns, range in
+            for index in range { state.add(columns.times[index], columns.tags[index], columns.bits[index]) }
+            return true
+        }
+        return state
     }
 
     /// Calls `body` with every sample at or after `from`, run by run as they arrived. Within a run, and it may reach
@@ -109,11 +154,15 @@ extension RingStore {
     // MARK: - Sweeping
 
     /// Calls `visit` with stretches of samples in order of time until it says false.
-    private func sweep(_ id: SeriesID, _ from: Instant, _ to: Instant, _ visit: (Columns, Range<Int>) -> Bool) {
+    /// Of what is not in the archive yet, only ordinals below `limit` count.
+    func sweep(
+        _ id: SeriesID, _ from: Instant, _ to: Instant, below limit: UInt64 = .max,
+        _ visit: (Columns, Range<Int>) -> Bool
+    ) {
         guard from < to, head.isKnown(id.raw) else { return }
         var pieces = [(from: from.milliseconds, to: to.milliseconds)]
         while let piece = pieces.popLast() {
-            switch sweep(UInt16(id.raw), piece.from, piece.to, visit) {
+            switch sweep(UInt16(id.raw), piece.from, piece.to, limit, visit) {
             case .done: break
             case .stopped: return
             case .tooMuch(let reached):
@@ -124,8 +173,10 @@ extension RingStore {
         }
     }
 
-    private func sweep(_ series: UInt16, _ from: Int64, _ to: Int64, _ visit: (Columns, Range<Int>) -> Bool) -> Sweep {
-        let fresh = recent(series, from, to)
+    private func sweep(
+        _ series: UInt16, _ from: Int64, _ to: Int64, _ limit: UInt64, _ visit: (Columns, Range<Int>) -> Bool
+    ) -> Sweep {
+        let fresh = recent(series, from, to, limit)
         let pages = archive.pages(of: series, from, to)
         // After a page, what is earlier than everything still to come can go.
         var horizons = [Int64](repeating: fresh.times.min() ?? .max, count: pages.count + 1)
@@ -159,7 +210,7 @@ extension RingStore {
     }
 
     /// Storage that is used again; `body` may ask the store something else meanwhile.
-    private func borrowColumns() -> Columns {
+    func borrowColumns() -> Columns {
         var columns = self.columns
         self.columns = Columns()
         columns.removeAll()
@@ -167,10 +218,10 @@ extension RingStore {
     }
 
     /// What the head has of the range, in order of arrival.
-    private func recent(_ series: UInt16, _ from: Int64, _ to: Int64) -> Columns {
+    private func recent(_ series: UInt16, _ from: Int64, _ to: Int64, _ limit: UInt64) -> Columns {
         var found: [Record] = []
-        head.backwards(series) { record in
-            if record.time >= from, record.time < to, record.tag.isSample { found.append(record) }
+        head.backwards(series) { ordinal, record in
+            if ordinal < limit, record.time >= from, record.time < to, record.tag.isSample { found.append(record) }
         }
         var columns = Columns()
         for record in found.reversed() {
@@ -211,7 +262,7 @@ extension RingStore {
     }
 
     /// Appends the samples of a page to `columns`: those of one series or all. `found` hears of each chunk.
-    private func readChunks(
+    func readChunks(
         _ sequence: UInt64, of series: UInt16?, into columns: inout Columns, _ found: (UInt16, Int) -> Void
     ) {
         guard let (page, used) = sound(sequence) else { return }

@@ -57,6 +57,19 @@ package final class RingStore {
     var page = [UInt8](repeating: 0, count: Layout.pageSize)
     var columns = Columns()
 
+    /// The slots that series were in when they were sealed last, by number.
+    var openSlots: [SlotState?] = []
+    /// Samples with ordinals below are in the slots.
+    var rolledEnd: UInt64 = 0
+    var newestSlot = Int64.min
+    var newestAtOpening = Int64.min
+    /// Since days were looked at.
+    var touchedSlots: [SlotKey] = []
+    /// The day of the newest slot, since 1970; nil until the first run after opening.
+    var lastDay: Int64?
+    /// Whose days are kept. To be set before samples come, and the same each time.
+    package var zone = Zone.utc
+
     /// Samples before may be written over without further ado: they are rolled up. Pages with newer ones are counted as
     /// `overwrittenUnrolled` when the ring writes over them.
     package var mayOverwriteBefore: Instant = .distantFuture
@@ -99,6 +112,7 @@ package final class RingStore {
     package convenience init(opening region: any Region) throws(StoreError) {
         self.init(region, try Recovered(region))
         recallTails()
+        mendSlots()
         do { try region.sync() } catch { return }
         isSettled = true
         durableEnd = cursor

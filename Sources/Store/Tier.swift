@@ -170,19 +170,29 @@ extension RingStore {
 
     func records(_ series: UInt16, in tier: Tier, _ from: Int64, _ to: Int64) -> [TierRecord] {
         var found: [TierRecord] = []
+        eachInRing(series, tier, from, to) { found.append($0.record($1, series)) }
+        found += self[tier].head.records(series, from, to)
+        return RingStore.newest(found)
+    }
+
+    /// Calls `body` with the place in some columns of every version of a record that the tier's ring has.
+    func eachInRing(
+        _ series: UInt16, _ tier: Tier, _ from: Int64, _ to: Int64, mostFields: Int = TierRecord.mostFields,
+        _ body: (TierColumns, Int) -> Void
+    ) {
         for sequence in self[tier].ring.pages(of: series, from, to) {
             guard let (page, used) = sound(sequence, tier) else { continue }
             let bytes = page.span
             var reader = TierChunkReader(bytes, used: used)
             while let chunk = reader.next(bytes), chunk.series <= series {
-                guard chunk.series == series, let columns = reader.decode(chunk, bytes) else { continue }
+                guard chunk.series == series, let columns = reader.decode(chunk, bytes, mostFields: mostFields) else {
+                    continue
+                }
                 for index in 0..<chunk.count where columns.starts[index] >= from && columns.starts[index] < to {
-                    found.append(columns.record(index, series))
+                    body(columns, index)
                 }
             }
         }
-        found += self[tier].head.records(series, from, to)
-        return RingStore.newest(found)
     }
 
     /// Of records that come in order of version, the last of each start, in order of start.

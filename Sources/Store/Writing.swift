@@ -253,6 +253,7 @@ extension RingStore {
             guard last == nil else { continue }
             pending?.tierRuns = tierRuns
             pending?.needs = head.end > end ? head.end : sealed
+            rollUp(builder, to: sealed)
             return
         }
         throw StoreError(.io, "the archive takes no pages, samples stay in the journal: \(last?.description ?? "")")

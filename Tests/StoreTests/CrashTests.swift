@@ -33,6 +33,7 @@ struct CrashTests {
             return (store, -1)
         }
         // Nothing was lost that was durable, and what survived is a prefix of what arrived.
+        SlotModel.check(store, context)
         let kept = store.statistics.samples
         #expect(kept >= mark.durable, "\(kept) kept of \(mark.durable) durable, \(store.recovery), \(context)")
         if crash == .all { #expect(kept >= mark.committed, "\(kept) of \(mark.committed) committed, \(context)") }

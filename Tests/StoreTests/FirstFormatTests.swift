@@ -89,7 +89,7 @@ struct FirstFormatTests {
         let store = try RingStore(opening: long)
         #expect(Workload.answers(store) == Workload.expected(FirstFormat.entries))
         #expect(long.bytes == image)
-        let id = try #require(store.find(Workload.key(1))?.id)
+        let id = try #require(store.find(Workload.key(2))?.id)
         let record = TierRecord(series: id, start: Workload.start, fields: [1, -2, 3])
         store.put(record, in: .days)
         try goOn(store, long)

@@ -32,8 +32,8 @@ struct TierTests {
         work.disk.isRecording = false
         for round in 0..<3000 {
             let start = Workload.start + .minutes(15 * Int64(round))
-            for second in 0..<40 { try work.append(0, start + .seconds(Int64(second * 20)), work.value(0)) }
-            let id = try #require(work.store.find(Workload.key(0))?.id)
+            for second in 0..<40 { try work.append(2, start + .seconds(Int64(second * 20)), work.value(2)) }
+            let id = try #require(work.store.find(Workload.key(2))?.id)
             for version in 0..<2 {
                 work.store.put(
                     TierRecord(series: id, start: start, fields: [Int64(round), Int64(version), 77]), in: .slots)
@@ -43,7 +43,7 @@ struct TierTests {
         }
         for _ in 0..<2 {
             let store = work.store
-            let id = try #require(store.find(Workload.key(0))?.id)
+            let id = try #require(store.find(Workload.key(2))?.id)
             let kept = store.records(id, in: .slots, from: .distantPast, to: .distantFuture)
             let oldest = try #require(store.oldest(in: .slots))
             #expect(oldest > Workload.start)
@@ -59,9 +59,9 @@ struct TierTests {
     @Test("What cannot be kept is refused and counted; a series that nobody gave is ignored")
     func refusals() throws {
         let work = try Workload(pages: 128, seed: 4)
-        try work.append(0, Workload.start, .number(1))
+        try work.append(2, Workload.start, .number(1))
         let store = work.store
-        let id = try #require(store.find(Workload.key(0))?.id)
+        let id = try #require(store.find(Workload.key(2))?.id)
         store.put(TierRecord(series: id, start: Workload.start, fields: [Int64](repeating: 1, count: 65)), in: .slots)
         #expect(store.statistics.refusedRecords == 1)
         store.put(TierRecord(series: SeriesID(raw: 77), start: Workload.start, fields: [1]), in: .slots)
@@ -75,5 +75,67 @@ struct TierTests {
         #expect(work.store.records(id, in: .slots, from: everything.from, to: everything.to).first?.fields == most)
         #expect(work.store.records(id, in: .days, from: everything.from, to: everything.to).first?.fields == [])
         #expect(work.store.records(id, in: .days, from: Workload.start, to: Workload.start).isEmpty)
+    }
+}
+
+@Suite("Slots and days of channels")
+struct ChannelSlotTests {
+    @Test("Always what the samples say, whatever was late, committed, synced or restarted", arguments: seeds(9000, 4))
+    func agree(seed: UInt64) throws {
+        print("slots seed \(seed)")
+        let work = try Workload(pages: 2 + 3 + 8 + 150, seed: seed)
+        work.disk.isRecording = false
+        for round in 0..<8 {
+            try work.run(steps: 60, series: 6)
+            // Weeks go by, so that days are closed.
+            work.skip(.hours(Int64.random(in: 0...40, using: &work.random)))
+            SlotModel.check(work.store, "seed \(seed), round \(round)")
+            if round % 2 == 1 {
+                try work.restart()
+                SlotModel.check(work.store, "seed \(seed), opened in round \(round)")
+            }
+        }
+        #expect(work.store.statistics.overwrittenSamples == 0)
+        let numbers = try #require(work.store.find(Workload.key(0))?.id)
+        #expect(work.store.records(numbers, in: .days, from: .distantPast, to: .distantFuture).count > 1)
+    }
+
+    @Test("Points of whole slots say the same as points of samples, where nothing holds beyond a slot")
+    func points() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 12)
+        let start = Workload.start.floor(to: .hours(1))
+        for second in stride(from: 0, to: 30 * 3600, by: 10) {
+            guard second / 7200 % 3 != 1 else { continue }
+            try work.append(0, start + .seconds(Int64(second)), .number(Double(second * 7919 % 1000) / 10))
+            if second % 500 == 0 { try work.commit() }
+            if second % 2500 == 0 { try work.sync() }
+        }
+        for _ in 0..<2 {
+            let id = try #require(work.store.find(Workload.key(0))?.id)
+            let end = start + .hours(30)
+            let fine = work.store.points(id, from: start, to: end, step: .minutes(5))
+            let quarters = work.store.points(id, from: start, to: end, step: .minutes(15))
+            let hours = work.store.points(id, from: start, to: end, step: .hours(1))
+            #expect(quarters.count == 120 && hours.count == 30)
+            for (index, hour) in hours.enumerated() {
+                let parts = fine[index * 12..<index * 12 + 12].filter { $0.count > 0 }
+                #expect(hour.count == parts.reduce(0) { $0 + $1.count })
+                #expect(hour.min == parts.compactMap(\.min).min() && hour.max == parts.compactMap(\.max).max())
+                #expect(hour.last == parts.last?.last)
+                guard let mean = hour.mean else {
+                    #expect(parts.isEmpty)
+                    continue
+                }
+                #expect(
+                    abs(mean - parts.compactMap(\.mean).reduce(0, +) / Double(parts.count)) < 1e-6,
+                    "hour \(index), \(parts)")
+                let four = quarters[index * 4..<index * 4 + 4].compactMap(\.mean)
+                #expect(abs(mean - four.reduce(0, +) / 4) < 1e-6)
+            }
+            #expect(work.store.points(id, from: start, to: end, atMost: 500).count <= 500)
+            #expect(work.store.points(id, from: start, to: end, atMost: 0).isEmpty)
+            try work.commit()
+            try work.reopen()
+        }
     }
 }

@@ -134,6 +134,8 @@ final class Workload {
         try append(number, at, value(number))
     }
 
+    func skip(_ duration: Duration) { time = time + duration }
+
     /// A record of a tier, often a newer version of one.
     func putRandom(series: Int) throws {
         let put = TierPuts.Put(series: series, time: time, &random)

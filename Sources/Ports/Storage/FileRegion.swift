@@ -59,7 +59,7 @@ package final class FileRegion: Region {
 
     /// Shares the file and its lock.
     private init(_ other: FileRegion, size: Int) throws(RegionError) {
-        path = other.path
+        name = Mutex(other.path)
         descriptor = fcntl(other.descriptor, F_DUPFD_CLOEXEC, 3)
         self.size = size
         guard descriptor >= 0 else { throw Self.failure("open", path, " again") }

@@ -1,0 +1,215 @@
+// Quarters of an hour of every series of numbers, kept by the store itself: made when samples are sealed, put right when
+// late ones come. A slot is a function of its own samples: each number holds until the next sample of the slot or the
+// slot's end, an unknown holds nothing. As a record of the tier, whole numbers with decimal places, so that two slots
+// merge exactly:
+//
+//     0 covered ms, up to the last sample   1 integral: number × ms, up to the last sample
+//     2 places 0…4; −1: 1 and 4 to 8 are the bits of doubles
+//     3 ms from the start to the last sample, times two, plus one where it still holds
+//     4 last   5 count   6 least   7 most   8 first
+//     no fields at all: a slot that was found to be empty
+
+package import Model
+
+/// What one series did in a quarter of an hour or a day.
+package struct ChannelSlot: Hashable, Sendable {
+    package static let length = Duration.minutes(15)
+
+    package let start: Instant
+    package let end: Instant
+    /// How many numbers.
+    package var count = 0
+    /// For so long a number was in force.
+    package var covered = Duration.zero
+    /// Of number × milliseconds, over the time covered.
+    package var integral = 0.0
+    package var min = 0.0
+    package var max = 0.0
+    package var first = 0.0
+    package var last = 0.0
+
+    package init(
+        start: Instant, end: Instant, count: Int = 0, covered: Duration = .zero, integral: Double = 0, min: Double = 0,
+        max: Double = 0, first: Double = 0, last: Double = 0
+    ) {
+        self.start = start
+        self.end = end
+        self.count = count
+        self.covered = covered
+        self.integral = integral
+        self.min = min
+        self.max = max
+        self.first = first
+        self.last = last
+    }
+
+    /// Weighted by time; nil where there is no number.
+    package var mean: Double? {
+        count == 0 ? nil : covered > .zero ? integral / Double(covered.milliseconds) : last
+    }
+
+    /// Takes in what came later.
+    package mutating func merge(_ other: ChannelSlot) {
+        guard other.count > 0 else { return }
+        min = count == 0 ? other.min : Swift.min(min, other.min)
+        max = count == 0 ? other.max : Swift.max(max, other.max)
+        if count == 0 { first = other.first }
+        last = other.last
+        count += other.count
+        covered = covered + other.covered
+        integral += other.integral
+    }
+}
+
+/// A slot that is being made.
+struct SlotState {
+    static let length = ChannelSlot.length.milliseconds
+    static let fields = 9
+    /// No day is longer.
+    private static let longest: Int64 = 27 * 3_600_000
+
+    let start: Int64
+    private(set) var count = 0
+    private var covered: Int64 = 0
+    private var integral = 0.0
+    private var least = 0.0
+    private var most = 0.0
+    private var first = 0.0
+    private var last = 0.0
+    /// Of the last sample, also an unknown.
+    private(set) var lastTime: Int64
+    private var holds = false
+    private(set) var isEmpty = true
+
+    init(start: Int64) {
+        self.start = start
+        lastTime = start
+    }
+
+    @inline(__always)
+    static func start(of time: Int64) -> Int64 {
+        let rest = time % length
+        return time &- (rest < 0 ? rest &+ length : rest)
+    }
+
+    @inline(__always)
+    mutating func add(_ time: Int64, _ tag: ValueTag, _ bits: UInt64) {
+        guard tag != .text else { return }
+        hold(until: time)
+        isEmpty = false
+        holds = tag == .number
+        guard holds else { return }
+        let number = Double(bitPattern: bits)
+        guard number.isFinite else {
+            holds = false
+            return
+        }
+        if count == 0 {
+            least = number
+            most = number
+            first = number
+        } else {
+            if number < least { least = number }
+            if number > most { most = number }
+        }
+        last = number
+        count &+= 1
+    }
+
+    @inline(__always)
+    private mutating func hold(until time: Int64) {
+        if holds {
+            let length = time &- lastTime
+            integral += last * Double(length)
+            covered &+= length
+        }
+        lastTime = time
+    }
+
+    /// A stretch of which all is known.
+    init(_ whole: ChannelSlot) {
+        self.init(start: whole.start.milliseconds)
+        count = whole.count
+        covered = whole.covered.milliseconds
+        integral = whole.integral
+        least = whole.min
+        most = whole.max
+        first = whole.first
+        last = whole.last
+        isEmpty = count == 0
+    }
+
+    /// What it says of the time to `end`, or to `limit` where that is earlier.
+    func slot(to end: Int64, until limit: Int64 = .max) -> ChannelSlot {
+        var whole = self
+        whole.hold(until: max(lastTime, min(end, limit)))
+        var slot = ChannelSlot(start: Instant(milliseconds: start), end: Instant(milliseconds: end))
+        slot.count = whole.count
+        slot.covered = .milliseconds(whole.covered)
+        slot.integral = whole.integral
+        slot.min = least
+        slot.max = most
+        slot.first = first
+        slot.last = last
+        return slot
+    }
+
+    // MARK: - As a record
+
+    var record: [Int64] {
+        let numbers = [last, least, most, first]
+        var places = 0
+        var wholes: [Int64] = []
+        while places <= Decimal.mostPlaces {
+            wholes = numbers.compactMap { Decimal.whole($0, places: places) }
+            if wholes.count == numbers.count { break }
+            places += 1
+        }
+        let sum = (integral * Decimal.scale(places)).rounded()
+        guard places <= Decimal.mostPlaces, sum.magnitude < 9e15 else {
+            return fields(integral.bits, places: -1, numbers.map(\.bits))
+        }
+        return fields(Int64(sum), places: Int64(places), wholes)
+    }
+
+    private func fields(_ integral: Int64, places: Int64, _ numbers: [Int64]) -> [Int64] {
+        [
+            covered, integral, places, (lastTime - start) * 2 + (holds ? 1 : 0), numbers[0], Int64(count), numbers[1],
+            numbers[2], numbers[3],
+        ]
+    }
+
+    /// nil where the fields are no slot; those after the fifth may be missing, and then only its mean is right.
+    init?(start: Int64, count fields: Int, _ field: (Int) -> Int64) {
+        guard fields >= 5 else { return nil }
+        let (covered, decimals, reach) = (field(0), field(2), field(3))
+        guard (-1...Int64(Decimal.mostPlaces)).contains(decimals), reach >= 0, reach / 2 <= SlotState.longest,
+            covered >= 0, covered <= SlotState.longest
+        else { return nil }
+        self.init(start: start)
+        let places = Int(decimals)
+        func number(_ field: Int64) -> Double {
+            places < 0 ? Double(bitPattern: UInt64(bitPattern: field)) : Decimal.number(field, places: places)
+        }
+        self.covered = covered
+        integral = number(field(1))
+        lastTime = start &+ reach / 2
+        holds = reach % 2 == 1
+        last = number(field(4))
+        count = 1
+        isEmpty = false
+        guard fields >= SlotState.fields else { return }
+        count = Int(clamping: field(5))
+        least = number(field(6))
+        most = number(field(7))
+        first = number(field(8))
+    }
+
+    init?(_ record: TierRecord) {
+        self.init(start: record.start.milliseconds, count: record.fields.count) { record.fields[$0] }
+    }
+}
+
+extension Double {
+    fileprivate var bits: Int64 { Int64(bitPattern: bitPattern) }
+}

@@ -1,0 +1,309 @@
+// Slots and days out of samples. A sealed run makes or changes the slots that it touches; samples that are not sealed
+// yet are added when somebody asks. A day is written when the first slot of a later one comes, and again when a late
+// sample changes one of its slots; until then it is the sum of its slots.
+//
+// A power cut may part a run from its slots. So opening computes the slots anew that the newest runs, and what stands in
+// the journal, have touched.
+
+package import Model
+
+extension RingStore {
+    private func isNumeric(_ series: UInt16) -> Bool {
+        guard let kind = catalog.info(series)?.kind else { return false }
+        return kind == .gauge || kind == .counter
+    }
+
+    private var keepsSlots: Bool { layout.tierPages(.slots) > 0 }
+
+    // MARK: - Sealed samples
+
+    /// Brings the slots up to the samples of a run that has been written.
+    func rollUp(_ builder: RunBuilder, to sealed: UInt64) {
+        let first = head.index(max(rolledEnd, head.first))
+        rolledEnd = max(rolledEnd, sealed)
+        guard keepsSlots else { return }
+        if openSlots.count < catalog.infos.count {
+            openSlots.append(contentsOf: repeatElement(nil, count: catalog.infos.count - openSlots.count))
+        }
+        var late: Set<SlotKey> = []
+        for (series, range) in builder.groups where isNumeric(series) {
+            var state = openSlots[Int(series)] ?? SlotState(start: .min)
+            var isChanged = false
+            for place in range {
+                let index = Int(builder.order[place])
+                guard index >= first else { continue }
+                let record = head.records[index]
+                if record.time < state.start || record.time >= state.start &+ SlotState.length {
+                    if isChanged { keep(state, series) }
+                    state = known(series, SlotState.start(of: record.time))
+                }
+                isChanged = true
+                if record.time < state.lastTime {
+                    late.insert(SlotKey(series: series, start: state.start))
+                } else {
+                    state.add(record.time, record.tag, record.bits)
+                }
+            }
+            if isChanged { keep(state, series) }
+            openSlots[Int(series)] = state
+        }
+        for slot in late { makeAnew(slot) }
+        keepDays()
+    }
+
+    struct SlotKey: Hashable {
+        let series: UInt16
+        let start: Int64
+    }
+
+    /// The slot as its record has it, or an empty one.
+    private func known(_ series: UInt16, _ start: Int64) -> SlotState {
+        let record = records(series, in: .slots, start, start + 1).first
+        return record.flatMap(SlotState.init) ?? SlotState(start: start)
+    }
+
+    private func keep(_ state: SlotState, _ series: UInt16) {
+        guard !state.isEmpty else { return }
+        putOwn(series, state.start, state.record, .slots)
+        newestSlot = max(newestSlot, state.start)
+        touchedSlots.append(SlotKey(series: series, start: state.start))
+    }
+
+    /// Computes a slot from all sealed samples.
+    private func makeAnew(_ slot: SlotKey) {
+        let state = aggregate(slot.series, slot.start, below: rolledEnd)
+        if state.isEmpty {
+            guard !records(slot.series, in: .slots, slot.start, slot.start + 1).isEmpty else { return }
+            putOwn(slot.series, slot.start, [], .slots)
+        } else {
+            keep(state, slot.series)
+        }
+        let series = Int(slot.series)
+        if series < openSlots.count, openSlots[series]?.start == slot.start { openSlots[series] = state }
+    }
+
+    private func aggregate(_ series: UInt16, _ start: Int64, below ordinal: UInt64) -> SlotState {
+        var state = SlotState(start: start)
+        sweep(
+            SeriesID(raw: UInt32(series)), Instant(milliseconds: start),
+            Instant(milliseconds: start + SlotState.length), below: ordinal
+        ) { columns, range in
+            for index in range { state.add(columns.times[index], columns.tags[index], columns.bits[index]) }
+            return true
+        }
+        return state
+    }
+
+    /// Puts a record without asking whether there is room: there are never more of them than samples.
+    private func putOwn(_ series: UInt16, _ start: Int64, _ fields: [Int64], _ tier: Tier) {
+        guard layout.tierPages(tier) > 0 else { return }
+        let item = TierItem(tier: tier, fields: fields)
+        self[tier].head.put(series, start, item, ordinal: head.end)
+        head.append(item, series: series, start: start)
+    }
+
+    /// After opening: see above.
+    func mendSlots() {
+        rolledEnd = max(head.first, archive.runs.last?.end ?? 0)
+        newestSlot = span(in: .slots)?.1 ?? .min
+        newestAtOpening = newestSlot
+        guard keepsSlots else { return }
+        var touched: Set<SlotKey> = []
+        for run in archive.runs.suffix(2) {
+            for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
+                touch(sequence, &touched)
+            }
+        }
+        for record in head.records where record.tag.isSample && isNumeric(record.series) {
+            touched.insert(SlotKey(series: record.series, start: SlotState.start(of: record.time)))
+        }
+        for slot in touched where aggregateDiffers(slot) { makeAnew(slot) }
+        openSlots = []
+    }
+
+    /// Adds the slots of all samples in a page.
+    private func touch(_ sequence: UInt64, _ touched: inout Set<SlotKey>) {
+        var columns = borrowColumns()
+        var chunks: [(series: UInt16, count: Int)] = []
+        readChunks(sequence, of: nil, into: &columns) { chunks.append(($0, $1)) }
+        var at = 0
+        for chunk in chunks {
+            var last = Int64.min
+            for time in columns.times[at..<at + chunk.count] where isNumeric(chunk.series) {
+                if time >= last, time < last &+ SlotState.length { continue }
+                last = SlotState.start(of: time)
+                touched.insert(SlotKey(series: chunk.series, start: last))
+            }
+            at += chunk.count
+        }
+        self.columns = columns
+    }
+
+    private func aggregateDiffers(_ slot: SlotKey) -> Bool {
+        let state = aggregate(slot.series, slot.start, below: rolledEnd)
+        let record = records(slot.series, in: .slots, slot.start, slot.start + 1).first?.fields ?? []
+        return state.isEmpty ? !record.isEmpty : state.record != record
+    }
+
+    // MARK: - Days
+
+    private func keepDays() {
+        guard newestSlot > .min, layout.tierPages(.days) > 0 else { return }
+        let today = zone.date(at: Instant(milliseconds: newestSlot)).daysSince1970
+        let last = lastDay ?? dayAtOpening ?? today
+        lastDay = today
+        var days: Set<SlotKey> = []
+        for slot in touchedSlots {
+            let day = zone.date(at: Instant(milliseconds: slot.start)).daysSince1970
+            if day < today, day != last {
+                days.insert(SlotKey(series: slot.series, start: day))
+            }
+        }
+        touchedSlots = []
+        for day in days { keepDay(day.series, day.start) }
+        guard today > last else { return }
+        for info in allSeries { keepDay(UInt16(truncatingIfNeeded: info.id.raw), last) }
+    }
+
+    /// The day of the newest slot when the store was opened. Whether the one before it was written then is not known.
+    private var dayAtOpening: Int64? {
+        guard newestAtOpening > .min else { return nil }
+        let day = zone.date(at: Instant(milliseconds: newestAtOpening)).daysSince1970
+        for info in allSeries { keepDay(UInt16(truncatingIfNeeded: info.id.raw), day - 1) }
+        return day
+    }
+
+    private func keepDay(_ series: UInt16, _ day: Int64) {
+        guard isNumeric(series), let slot = sumOfSlots(series, day) else { return }
+        putOwn(series, slot.start.milliseconds, SlotState(slot).record, .days)
+    }
+
+    /// nil where the day has no number.
+    private func sumOfSlots(_ series: UInt16, _ day: Int64) -> ChannelSlot? {
+        let start = zone.start(of: CivilDate(daysSince1970: day))
+        var sum = ChannelSlot(start: start, end: zone.start(of: CivilDate(daysSince1970: day + 1)))
+        for state in slotStates(series, start.milliseconds, sum.end.milliseconds) {
+            sum.merge(state.slot(to: state.start + SlotState.length))
+        }
+        return sum.count > 0 ? sum : nil
+    }
+
+    // MARK: - Questions
+
+    /// The quarters of an hour of a series of numbers that start in the range; none where there is no number. What
+    /// holds, holds to the slot's end, or to `to` where that is earlier.
+    package func slots(_ id: SeriesID, from: Instant, to: Instant) -> [ChannelSlot] {
+        guard from < to, head.isKnown(id.raw) else { return [] }
+        return slotStates(UInt16(truncatingIfNeeded: id.raw), from.milliseconds, to.milliseconds)
+            .map { $0.slot(to: $0.start + SlotState.length, until: to.milliseconds) }.filter { $0.count > 0 }
+    }
+
+    /// The days, by the store's zone, of a series of numbers that start in the range.
+    package func days(_ id: SeriesID, from: Instant, to: Instant) -> [ChannelSlot] {
+        guard from < to, head.isKnown(id.raw) else { return [] }
+        let series = UInt16(truncatingIfNeeded: id.raw)
+        var days: [Int64: ChannelSlot] = [:]
+        for record in records(series, in: .days, from.milliseconds, to.milliseconds) {
+            let day = zone.date(at: record.start).daysSince1970
+            let end = zone.start(of: CivilDate(daysSince1970: day + 1))
+            guard let state = SlotState(record) else { continue }
+            days[day] = state.slot(to: end.milliseconds)
+        }
+        // As far as slots reach back they are at least as new: the last days are not written yet, nor what is unsealed.
+        var sums: [Int64: ChannelSlot] = [:]
+        for state in slotStates(series, from.milliseconds, dayEnd(to).milliseconds) {
+            let day = zone.date(at: Instant(milliseconds: state.start)).daysSince1970
+            let start = zone.start(of: CivilDate(daysSince1970: day))
+            let end = zone.start(of: CivilDate(daysSince1970: day + 1))
+            guard start >= from, start < to else { continue }
+            sums[day, default: ChannelSlot(start: start, end: end)].merge(
+                state.slot(to: state.start + SlotState.length))
+        }
+        for (day, sum) in sums where sum.count >= days[day]?.count ?? 1 { days[day] = sum }
+        return days.sorted { $0.key < $1.key }.map(\.value)
+    }
+
+    /// The end of the day in which an instant is.
+    private func dayEnd(_ instant: Instant) -> Instant {
+        guard instant < .distantFuture - .hours(48) else { return .distantFuture }
+        return zone.start(of: CivilDate(daysSince1970: zone.date(at: instant).daysSince1970 + 1))
+    }
+
+    /// Slots that start in the range, in order, with what is not sealed yet. Before the first record, samples tell.
+    func slotStates(_ series: UInt16, _ from: Int64, _ to: Int64) -> [SlotState] {
+        guard isNumeric(series) else { return [] }
+        let from = SlotState.start(of: from) < from ? SlotState.start(of: from) + SlotState.length : from
+        var states: [SlotState] = []
+        var isSorted = true
+        func take(_ state: SlotState?, _ start: Int64) {
+            let state = state ?? SlotState(start: start)
+            if let last = states.last, state.start <= last.start { isSorted = false }
+            states.append(state)
+        }
+        eachInRing(series, .slots, from, to) { columns, index in
+            let (count, start) = (columns.starts.count, columns.starts[index])
+            take(SlotState(start: start, count: columns.fields) { columns.values[$0 * count + index] }, start)
+        }
+        for record in self[.slots].head.records(series, from, to) {
+            take(SlotState(record), record.start.milliseconds)
+        }
+        if !isSorted { states = RingStore.newest(states) }
+        let known = states.first?.start ?? to
+        if known > from { states.insert(contentsOf: statesOfSamples(series, from, known), at: 0) }
+        addUnsealed(series, from, to, &states)
+        return states
+    }
+
+    /// Of states that come in order of version, the last of each start, in order of start.
+    private static func newest(_ all: [SlotState]) -> [SlotState] {
+        var kept: [SlotState] = []
+        for index in all.indices.sorted(by: { (all[$0].start, $0) < (all[$1].start, $1) }) {
+            if kept.last?.start == all[index].start { kept.removeLast() }
+            kept.append(all[index])
+        }
+        return kept
+    }
+
+    private func statesOfSamples(_ series: UInt16, _ from: Int64, _ to: Int64) -> [SlotState] {
+        var states: [SlotState] = []
+        sweep(
+            SeriesID(raw: UInt32(series)), Instant(milliseconds: from), Instant(milliseconds: to), below: rolledEnd
+        ) { columns, range in
+            for index in range {
+                let time = columns.times[index]
+                if states.isEmpty || time >= states[states.count - 1].start + SlotState.length {
+                    states.append(SlotState(start: SlotState.start(of: time)))
+                }
+                states[states.count - 1].add(time, columns.tags[index], columns.bits[index])
+            }
+            return true
+        }
+        return states.filter { !$0.isEmpty }
+    }
+
+    private func addUnsealed(_ series: UInt16, _ from: Int64, _ to: Int64, _ states: inout [SlotState]) {
+        var records: [Record] = []
+        head.backwards(series) { ordinal, record in
+            if ordinal >= rolledEnd, record.tag.isSample { records.append(record) }
+        }
+        var late: Set<Int64> = []
+        for record in records.reversed() {
+            let start = SlotState.start(of: record.time)
+            guard start >= from, start < to else { continue }
+            var place = states.count
+            while place > 0, states[place - 1].start >= start { place -= 1 }
+            if place == states.count || states[place].start != start {
+                states.insert(SlotState(start: start), at: place)
+            }
+            if record.time < states[place].lastTime {
+                late.insert(start)
+            } else {
+                states[place].add(record.time, record.tag, record.bits)
+            }
+        }
+        guard !late.isEmpty else { return }
+        for place in states.indices where late.contains(states[place].start) {
+            states[place] = aggregate(series, states[place].start, below: .max)
+        }
+    }
+}
