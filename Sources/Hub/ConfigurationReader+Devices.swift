@@ -27,7 +27,9 @@ extension ConfigurationReader {
         // What speaks by itself and could be asked over HTTP has no turns where nobody can ask.
         let hasTurns = made.info.link != .mqtt || !made.info.asksHTTP || endpoint != nil
         let interval = every ?? made.profile?.every ?? (hasTurns ? made.info.every : nil)
-        let limit = silence ?? made.profile?.silence ?? made.info.silence
+        // Who is asked all the time has no reason to be silent, whatever its driver says of messages.
+        let answers = endpoint == nil || made.info.link == .http ? made.info.silence : .minutes(5)
+        let limit = silence ?? made.profile?.silence ?? answers
         // A driver that knows how much its device can carry says so by what it takes for plausible power.
         let carried = made.driver.channels.first { $0.name == "power" }?.plausible.upperBound ?? .infinity
         configuration.devices.append(

@@ -54,6 +54,7 @@ final class Program {
     }
 
     static func find(_ name: String) throws -> String {
+        if name.hasPrefix("/") { return name }
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let beside = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent(name).path
         let folders = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin"]

@@ -14,7 +14,7 @@ package struct Bambu: DeviceDriver {
     package static let info = DriverInfo(
         name: "bambu", title: "Bambu Lab printers in the local network", link: .mqtt, family: "printers",
         // While it stands idle, a P1 or A1 says nothing for minutes.
-        silence: .minutes(10))
+        silence: .minutes(10), every: .seconds(60))
 
     package let channels = Self.allChannels
     package let subscriptions: [String]
@@ -29,6 +29,10 @@ package struct Bambu: DeviceDriver {
     private var hasTwoNozzles = false
     /// Messages since everything was asked for.
     private var heardSinceAsked = 0
+    /// Messages since the last turn, and turns since everything was asked for or told.
+    private var heardSinceTurn = 0
+    private var turnsSinceWhole = 0
+    private var remembered = BambuJob.Memory()
 
     /// Device keys: `serial_number`, or `topic` for what stands in front of `/report` where a bridge renames it.
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
@@ -81,10 +85,27 @@ package struct Bambu: DeviceDriver {
         askForAll(&out)
     }
 
-    package mutating func poll(_ out: inout Outbox) { askForAll(&out) }
+    package mutating func recall(_ memory: String) {
+        job.recall(memory)
+        remembered = job.memory
+    }
+
+    /// About once a minute. A silent printer is told that somebody listens: some stop to publish until then. Everything is
+    /// asked for at most every fifth turn, because a P1 or A1 stutters then; and every tenth where only changes came, so
+    /// that a lost one does not last.
+    package mutating func poll(_ out: inout Outbox) {
+        turnsSinceWhole += 1
+        let isSilent = heardSinceTurn == 0
+        heardSinceTurn = 0
+        if turnsSinceWhole >= (isSilent || known.word == nil ? 5 : 10) { return askForAll(&out) }
+        if isSilent, let requestTopic { out.send(.publish(topic: requestTopic, payload: Array(Self.start.utf8))) }
+    }
+
+    private static let start = #"{"pushing":{"sequence_id":"2","command":"start"}}"#
 
     private mutating func askForAll(_ out: inout Outbox) {
         heardSinceAsked = 0
+        turnsSinceWhole = 0
         guard let requestTopic else { return }
         out.send(.publish(topic: requestTopic, payload: Array(Self.pushAll.utf8)))
     }
@@ -101,8 +122,14 @@ package struct Bambu: DeviceDriver {
         var report = BambuReport()
         guard report.read(bytes) else { return out.note(.badFrame, "a report is no JSON object") }
         out.alive()
+        heardSinceTurn += 1
         guard report.isStatus else { return }
+        if report.isWhole { turnsSinceWhole = 0 }
         take(report, bytes, &out)
+        if job.memory != remembered {
+            remembered = job.memory
+            out.remember(remembered.text)
+        }
         heardSinceAsked += 1
         // The answer got lost. A P1 or A1 stutters when it is asked often.
         if known.word == nil, heardSinceAsked >= 300 { askForAll(&out) }

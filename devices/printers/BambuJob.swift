@@ -38,6 +38,39 @@ struct BambuJob {
     /// A job is on, for all that is known.
     var isOpen: Bool { phase != .none }
 
+    // MARK: what outlives the gateway
+
+    /// What is known of an open job; progress in steps of ten, so that it is not written with each percent.
+    struct Memory: Equatable {
+        var isOpen = false
+        var isOwnProgram = false
+        var key: UInt64?
+        var tenths = 0
+
+        /// `open print KEY 40`, `open own - 0`, or `none`.
+        var text: String {
+            guard isOpen else { return "none" }
+            return "open \(isOwnProgram ? "own" : "print") \(key.map { String($0, radix: 16) } ?? "-") \(tenths * 10)"
+        }
+    }
+
+    var memory: Memory {
+        guard case .open(let isOwn) = phase else { return Memory() }
+        return Memory(isOpen: true, isOwnProgram: isOwn, key: key, tenths: Int(min(max(progress, 0), 100) / 10))
+    }
+
+    mutating func recall(_ memory: String) {
+        let words = memory.split(separator: " ")
+        guard words.count == 4, words[0] == "open" else { return }
+        phase = .open(isOwnProgram: words[1] == "own")
+        key = UInt64(words[2], radix: 16)
+        progress = min(max(Double(words[3]) ?? 0, 0), 100)
+        isConfirmed = true
+        hasGap = true
+    }
+
+    // MARK: what is seen
+
     mutating func opened() {
         hasGap = true
         last = .unclear

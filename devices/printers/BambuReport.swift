@@ -27,6 +27,10 @@ struct BambuReport {
 
     /// The message is a status report; anything else echoes somebody's request.
     private(set) var isStatus = false
+    /// All that the printer knows, and not only what changed.
+    var isWhole: Bool { isStatus && state != nil && message.number != 1 }
+    /// `msg`: 1 for changes, 0 or none for everything.
+    private var message = MessageNumber.absent
     private(set) var state: Range<Int>?
     private(set) var printType: Range<Int>?
     private(set) var stage = MessageNumber.absent
@@ -70,6 +74,8 @@ struct BambuReport {
             isStatus = JSONScanner.equals(text, "push_status", b)
         } else if isKey("gcode_state", b), let text = json.string(b) {
             state = text
+        } else if isKey("msg", b) {
+            message.readLenient(&json, b)
         } else if isKey("print_type", b), let text = json.string(b) {
             printType = text
         } else if isKey("stg_cur", b) {

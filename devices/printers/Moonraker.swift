@@ -15,8 +15,8 @@ package import Model
 package struct Moonraker: DeviceDriver {
     package static let info = DriverInfo(
         name: "moonraker", title: "Klipper printers through Moonraker's MQTT", link: .mqtt, family: "printers",
-        // A cold printer is silent for minutes; that it is gone is said by the last will.
-        silence: .minutes(30))
+        // A cold printer is silent for minutes, and answers when it is asked.
+        silence: .minutes(10), every: .seconds(60))
 
     /// So many jobs of the history are asked for and looked at.
     static let historyLength = 20
@@ -40,6 +40,12 @@ package struct Moonraker: DeviceDriver {
     private var hasProgress = false
     private var said: (state: MachineState, reason: String)?
     private var messagesSinceSaid = 0
+    /// Messages since the last turn, and turns since the link was opened.
+    private var heardSinceTurn = 0
+    private var turn = 0
+    /// The next answer about what is should be followed by the history.
+    private var asksOn = true
+    private var remembered = MoonrakerJob.Memory()
 
     /// Device key: `topic`, Moonraker's `instance_name`.
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
@@ -74,16 +80,32 @@ package struct Moonraker: DeviceDriver {
         klippyTrouble = nil
         isHere = nil
         said = nil
+        asksOn = true
+        turn = 0
         ask(.objects, &out)
     }
 
-    package mutating func poll(_ out: inout Outbox) { ask(.objects, &out) }
+    package mutating func recall(_ memory: String) {
+        job.recall(memory)
+        remembered = job.memory
+    }
+
+    /// About once a minute. A silent printer is asked whether it is there; some are not, and no last will says so. Every
+    /// quarter of an hour everything is asked for, for what a lost message would leave wrong.
+    package mutating func poll(_ out: inout Outbox) {
+        turn &+= 1
+        let isSilent = heardSinceTurn == 0
+        heardSinceTurn = 0
+        if turn % 15 == 0 { asksOn = true }
+        if isSilent || turn % 15 == 0 { ask(.objects, &out) }
+    }
 
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
         guard !bytes.isEmpty, source.subscription >= 0 else { return }
         guard bytes.count <= 262_144 else { return out.note(.overrun, "a message longer than 256 KiB") }
+        defer { remember(&out) }
         switch source.subscription % 4 {
         case 0: readLastWill(bytes, isRetained: source.isRetained, &out)
         case 1 where !source.isRetained: readCombined(bytes, &out)
@@ -91,6 +113,13 @@ package struct Moonraker: DeviceDriver {
         case 3 where !source.isRetained: readAnswer(bytes, &out)
         default: break
         }
+    }
+
+    private mutating func remember(_ out: inout Outbox) {
+        let memory = job.memory
+        guard memory != remembered else { return }
+        remembered = memory
+        out.remember(memory.text)
     }
 
     // MARK: questions
@@ -127,7 +156,10 @@ package struct Moonraker: DeviceDriver {
         if let status = answer.status {
             take(status, isRetained: false, &out)
             // Somebody else's question about the same is answered for all, and calls for nothing.
-            if answer.id == Question.objects.rawValue { ask(.history, &out) }
+            if answer.id == Question.objects.rawValue, asksOn {
+                asksOn = false
+                ask(.history, &out)
+            }
         }
         if let jobs = answer.jobs, answer.id == Question.history.rawValue || requestTopic == nil {
             for end in job.takeHistory(jobs) { out.report(Ch.job, event: end.outcome.rawValue, at: end.time) }
@@ -179,6 +211,7 @@ package struct Moonraker: DeviceDriver {
             guard !isRetained else { return }
             // Moonraker was started.
             job.away()
+            asksOn = true
             ask(.objects, &out)
         } else if let server, JSONScanner.equals(server, "offline", b) {
             out.report(Ch.online, online: false)
@@ -194,6 +227,7 @@ package struct Moonraker: DeviceDriver {
     private mutating func heard(_ out: inout Outbox) {
         out.alive()
         messagesSinceSaid += 1
+        heardSinceTurn += 1
         report(job.waited(), &out)
         defer { isHere = true }
         guard isHere == false else { return }

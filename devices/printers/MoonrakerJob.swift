@@ -42,6 +42,44 @@ struct MoonrakerJob {
     /// The history did not refuse to answer.
     private(set) var hasHistory = false
 
+    // MARK: what outlives the gateway
+
+    /// An open print, and how far the history is known; the duration in minutes, so that it is not written each second.
+    struct Memory: Equatable {
+        var isOpen = false
+        var file: UInt64?
+        var minutes = 0
+        var lastKnown: Double?
+        var counted = 0
+
+        /// `open FILE MINUTES LAST COUNTED` or `none - 0 LAST COUNTED`, with a hyphen for what is not known.
+        var text: String {
+            let last = lastKnown.map { "\($0)" } ?? "-"
+            let print = isOpen ? "open \(file.map { String($0, radix: 16) } ?? "-") \(minutes)" : "none - 0"
+            return "\(print) \(last) \(counted)"
+        }
+    }
+
+    var memory: Memory {
+        let isOpen = phase == .open || pending != nil
+        return Memory(
+            isOpen: isOpen, file: isOpen ? file : nil, minutes: isOpen ? Int(min(max(duration, 0), 1e8) / 60) : 0,
+            lastKnown: lastKnown, counted: counted)
+    }
+
+    mutating func recall(_ memory: String) {
+        let words = memory.split(separator: " ")
+        guard words.count == 5 else { return }
+        lastKnown = Double(words[3]).flatMap { $0.isFinite ? $0 : nil }
+        hasHistory = lastKnown != nil
+        counted = max(0, Int(words[4]) ?? 0)
+        guard words[0] == "open" else { return }
+        phase = .open
+        file = UInt64(words[1], radix: 16)
+        duration = (Double(words[2]) ?? 0) * 60
+        hasGap = true
+    }
+
     /// How many prints were seen to be on.
     private(set) var prints = 0
 

@@ -8,20 +8,22 @@ package import Model
 ///     BASE/temperature/tool0     {"actual":21.3,"target":60.0,"_timestamp":…}                           retained
 ///
 /// Events are not retained, so nothing says what the printer does when the gateway starts: `unknown` holds until
-/// something shows it. Retained progress and temperatures are of unknown age and are no samples. Names of files,
-/// paths and users stop here: no reading and no fault holds them.
+/// something shows it, or OctoPrint's own API is asked, which stands in OctoPrintREST.swift. Retained progress and
+/// temperatures are of unknown age and are no samples. Names of files, paths and users stop here: no reading and no fault
+/// holds them.
 package struct OctoPrint: DeviceDriver {
     package static let info = DriverInfo(
-        name: "octoprint", title: "3D printers behind OctoPrint with its MQTT plugin", link: .mqtt, family: "printers",
+        name: "octoprint", title: "3D printers behind OctoPrint, by its MQTT plugin, its API, or both", link: .mqtt,
+        asksHTTP: true, family: "printers",
         // A cold printer says nothing for days; that it is gone is said by the last will.
-        silence: .hours(30 * 24))
+        silence: .hours(30 * 24), every: .seconds(10))
 
     package let channels = Self.allChannels
     package let subscriptions: [String]
 
-    private var job = OctoPrintJob()
+    var job = OctoPrintJob()
     /// nil where nothing is known since the link was opened.
-    private var state: MachineState?
+    private(set) var state: MachineState?
     private var reason = ""
     /// The last will said that OctoPrint is gone.
     private var isGone = false
@@ -30,6 +32,38 @@ package struct OctoPrint: DeviceDriver {
     /// Percent; the last one, and the one when the printer began to wait.
     private var progress: Double = 0
     private var progressWhenBlocked: Double = 0
+
+    // What OctoPrintREST.swift needs.
+    /// There is somebody who can ask the API.
+    var isAsked = false
+    /// Messages tell what happens; else only the API does.
+    var hasMessages = false
+    var turn = 0
+    /// So many looks in a row have shown something else than the messages.
+    var doubt = 0
+    /// Of the file that is selected.
+    var file: (origin: String, path: String)?
+    /// How often the file had been printed when its print was found on.
+    var counts: OctoPrintCounts?
+    var pendingEnd: PendingEnd?
+    var kept: Kept?
+
+    /// An end that nobody saw, and what it counts as if the file's history does not tell.
+    struct PendingEnd {
+        var outcome: JobOutcome
+        var progress = Progress.unknown
+        var triesLeft = 3
+
+        /// What OctoPrint still shows of it: all of the file, nothing any more, or something else.
+        enum Progress { case whole, forgotten, unknown }
+    }
+
+    /// What outlives the gateway.
+    struct Kept: Equatable {
+        var isOpen: Bool
+        var key: UInt64?
+        var counts: OctoPrintCounts?
+    }
 
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
         guard let bases = Self.bases(&setup, &problems) else { return nil }
@@ -63,11 +97,15 @@ package struct OctoPrint: DeviceDriver {
         isGone = false
         needsPerson = false
         progress = 0
+        hasMessages = false
+        doubt = 0
     }
 
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
+        defer { keep(&out) }
+        if let status = source.status { return readAnswer(bytes, source.topic, status, &out) }
         guard !bytes.isEmpty, source.subscription >= 0 else { return }
         let topic = source.subscription % 4
         if topic == 0 { return readLastWill(bytes, &out) }
@@ -92,6 +130,7 @@ package struct OctoPrint: DeviceDriver {
             out.report(Ch.online, online: false)
             job.away()
             isGone = true
+            hasMessages = false
             become(.offline, "disconnected", &out)
         } else {
             out.note(.unknownValue, "the last will is neither connected nor disconnected")
@@ -101,6 +140,8 @@ package struct OctoPrint: DeviceDriver {
     /// Something live came, so OctoPrint is there even if its last will still says otherwise.
     private mutating func heard(_ out: inout Outbox) {
         out.alive()
+        hasMessages = true
+        doubt = 0
         guard isGone else { return }
         out.report(Ch.online, online: true)
         isBack(&out)
@@ -123,7 +164,12 @@ package struct OctoPrint: DeviceDriver {
         case "PrintDone": return ended(.completed, event, &out)
         case "PrintFailed": return failed(event, b, &out)
         case "PrintStarted":
-            if let outcome = job.started(at: event.timestamp) { out.report(Ch.job, event: outcome.rawValue) }
+            let path = event.path.flatMap { JSONScanner.text($0, b) }
+            settlePending(&out)
+            if let outcome = job.started(at: event.timestamp, key: path.map { JobKey.of($0) }) {
+                out.report(Ch.job, event: outcome.rawValue)
+            }
+            if job.isNew { counts = nil }
             needsPerson = false
             progress = 0
             if state != .running { become(.preparing, name, &out) }
@@ -149,10 +195,15 @@ package struct OctoPrint: DeviceDriver {
         job.heard()
     }
 
-    private mutating func changed(to id: String, _ out: inout Outbox) {
+    mutating func changed(to id: String, _ out: inout Outbox) {
         switch id {
         case "OPERATIONAL":
-            if let outcome = job.idle() { out.report(Ch.job, event: outcome.rawValue) }
+            if job.isOpen, isAsked {
+                // Its file's history knows how it ended.
+                pendingEnd = pendingEnd ?? PendingEnd(outcome: job.guess)
+            } else if let outcome = job.idle() {
+                out.report(Ch.job, event: outcome.rawValue)
+            }
             needsPerson = false
             become(.idle, id, isStateID: true, &out)
         case "STARTING", "TRANSFERING_FILE", "TRANSFERRING_FILE": become(.preparing, id, isStateID: true, &out)
@@ -171,12 +222,14 @@ package struct OctoPrint: DeviceDriver {
     }
 
     private mutating func printing(_ why: String, isStateID: Bool = false, _ out: inout Outbox) {
+        settlePending(&out)
         job.printing()
         needsPerson = false
         become(.running, why, isStateID: isStateID, &out)
     }
 
     private mutating func paused(_ why: String, isStateID: Bool = false, _ out: inout Outbox) {
+        settlePending(&out)
         job.printing()
         // What the printer waits for says more than PAUSED.
         if needsPerson { return become(.blocked, why, &out) }
@@ -199,6 +252,8 @@ package struct OctoPrint: DeviceDriver {
     }
 
     private mutating func ended(_ outcome: JobOutcome, _ event: OctoPrintEvent, _ out: inout Outbox) {
+        pendingEnd = nil
+        counts = nil
         if job.ended(at: event.timestamp) {
             out.report(Ch.job, event: outcome.rawValue)
             if let time = event.time { out.report(Ch.jobTime, of: channels, time) }
@@ -215,7 +270,7 @@ package struct OctoPrint: DeviceDriver {
     }
 
     /// Every new state is reported, and of an unchanged one OctoPrint's new word for it.
-    private mutating func become(
+    mutating func become(
         _ new: MachineState, _ why: String, isStateID: Bool = false, _ out: inout Outbox
     ) {
         guard new != state || isStateID && why != reason else { return }
@@ -257,6 +312,16 @@ package struct OctoPrint: DeviceDriver {
     private mutating func readTemperature(_ b: borrowing Span<UInt8>, _ part: Substring, _ out: inout Outbox) {
         guard let index = Ch.parts.firstIndex(of: String(part)) else { return }
         var json = JSONScanner()
+        let (actual, target) = Self.heater(&json, b)
+        guard json.finish(b) else { return out.note(.badFrame, "temperature is no JSON object") }
+        job.heard()
+        report(index, actual, target, &out)
+    }
+
+    /// `{"actual":214.8,"target":220.0}`
+    static func heater(
+        _ json: inout JSONScanner, _ b: borrowing Span<UInt8>
+    ) -> (actual: MessageNumber, target: MessageNumber) {
         var actual = MessageNumber.absent
         var target = MessageNumber.absent
         if json.beginObject(b) {
@@ -270,8 +335,10 @@ package struct OctoPrint: DeviceDriver {
                 }
             }
         }
-        guard json.finish(b) else { return out.note(.badFrame, "temperature is no JSON object") }
-        job.heard()
+        return (actual, target)
+    }
+
+    mutating func report(_ index: Int, _ actual: MessageNumber, _ target: MessageNumber, _ out: inout Outbox) {
         out.report(actual, on: Ch.temperature + index, of: channels)
         out.report(target, on: Ch.target + index, of: channels)
     }
@@ -279,7 +346,7 @@ package struct OctoPrint: DeviceDriver {
     // MARK: channels
 
     /// Places in the list of channels.
-    private enum Ch {
+    enum Ch {
         static let state = 0
         static let job = 1
         static let jobTime = 2
@@ -288,11 +355,13 @@ package struct OctoPrint: DeviceDriver {
         static let temperature = 4
         static let target = 8
         static let online = 12
+        static let remaining = 13
         static let parts = ["tool0", "tool1", "bed", "chamber"]
     }
 
     private static let allChannels: [Channel] =
         [.state, .job, .gauge("job.time", .second, 0...1e8), .gauge("progress", .one, 0...1)]
         + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("temperature.\($0)", .celsius, -50...600) }
-        + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("target.\($0)", .celsius, 0...600) } + [.online]
+        + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("target.\($0)", .celsius, 0...600) }
+        + [.online, .gauge("remaining", .second, 0...1e8)]
 }

@@ -1,11 +1,13 @@
 import Model
 
-/// What an event says that is kept. Where strings stand is noted; names of files and users are not among them.
+/// What an event says that is kept. Where strings stand is noted.
 struct OctoPrintEvent {
     /// Seconds since 1970 by OctoPrint's own clock.
     private(set) var timestamp: Double?
     private(set) var stateID: Range<Int>?
     private(set) var reason: Range<Int>?
+    /// The file's path, by which two prints are told apart; it goes no further.
+    private(set) var path: Range<Int>?
     /// s that a print took, without its pauses.
     private(set) var time: Double?
     private(set) var hasBadTime = false
@@ -19,6 +21,8 @@ struct OctoPrintEvent {
                 stateID = text
             } else if JSONScanner.equals(key, "reason", b), let text = json.string(b) {
                 reason = text
+            } else if JSONScanner.equals(key, "path", b), let text = json.string(b) {
+                path = text
             } else if JSONScanner.equals(key, "time", b) {
                 readTime(&json, b)
             } else {

@@ -26,8 +26,13 @@ struct OctoPrintJob {
     private var lastStart: Double?
     private var lastEnd: Double?
 
-    private var isOpen: Bool { phase == .started || phase == .found }
-    private var guess: JobOutcome { wasAway ? .interrupted : .unknown }
+    var isOpen: Bool { phase == .started || phase == .found }
+    /// Nothing of it was missed so far.
+    var isNew: Bool { phase == .started }
+    /// What its end counts as where nothing tells.
+    var guess: JobOutcome { wasAway ? .interrupted : .unknown }
+    /// By its file; nil where that is not known.
+    var key: UInt64?
 
     /// The link to the broker was opened again.
     mutating func opened() {
@@ -35,16 +40,26 @@ struct OctoPrintJob {
         hasGap = true
     }
 
+    /// It was on before the gateway was started again.
+    mutating func recall(_ key: UInt64?) {
+        phase = .found
+        hasGap = true
+        self.key = key
+    }
+
     /// Something live was heard that is no end.
     mutating func heard() { isFirst = false }
 
     /// PrintStarted. Returns how the print before ended, where that was missed.
-    mutating func started(at time: Double?) -> JobOutcome? {
+    mutating func started(at time: Double?, key: UInt64?) -> JobOutcome? {
         if time != nil, time == lastStart { return nil }
         lastStart = time
         // Old versions say PRINTING before PrintStarted: that was this one.
         let isMissed = phase == .started || phase == .found && (hasGap || wasAway)
-        defer { open(.started) }
+        defer {
+            open(.started)
+            self.key = key
+        }
         return isMissed ? guess : nil
     }
 
@@ -69,6 +84,7 @@ struct OctoPrintJob {
             case .none: !isFirst && time != nil && time != lastEnd
             }
         phase = .none
+        key = nil
         wasAway = false
         isFirst = false
         lastEnd = time
@@ -80,6 +96,7 @@ struct OctoPrintJob {
         guard isOpen else { return nil }
         defer {
             phase = .guessed
+            key = nil
             wasAway = false
         }
         return guess

@@ -1,0 +1,134 @@
+import Model
+
+/// What a printer that is on does, whatever it speaks: waits, heats, prints, is paused, and ends each print one way or
+/// another. Lives in steps of five seconds while it is busy or hot, and of a minute while it is cold.
+struct PrintSession: Sendable {
+    enum Phase: Hashable { case idle, heating, printing, paused }
+
+    /// What a step brought.
+    enum Change: Hashable {
+        case began, heated, paused, resumed
+        case ended(JobOutcome)
+        /// The end of the last print is confirmed at the printer.
+        case confirmed
+    }
+
+    private(set) var record: MachineRecord
+    private(set) var next: Instant
+    private(set) var phase = Phase.idle
+    /// Counts the prints.
+    private(set) var number: Int
+    /// s of printing so far, and of the whole file.
+    private(set) var printed: Int64 = 0
+    private(set) var whole: Int64 = 1
+    private(set) var began: Instant
+    /// How the last print ended; nil once that is confirmed.
+    private(set) var end: JobOutcome?
+    private(set) var nozzle = 23.0
+    private(set) var bed = 22.0
+    private var stops: Int64 = 1
+    private var outcome = JobOutcome.completed
+    private var pauseAt: Int64?
+    private var phaseEnds: Instant
+    private let profile: LabProfile
+    private var random: SeededRandom
+    private static let step = Duration.seconds(5)
+
+    init(_ profile: LabProfile, random: SeededRandom, start: Instant, number: Int = 100) {
+        self.profile = profile
+        self.random = random
+        self.number = number
+        began = start
+        record = MachineRecord(.idle, at: start)
+        record.set(watts: 8, at: start)
+        next = start + .milliseconds(self.random.seconds(0, 4999))
+        phaseEnds = start + .seconds(self.random.seconds(60, 900))
+    }
+
+    var isBusy: Bool { phase != .idle }
+    var nozzleTarget: Double { isBusy ? 215 : 0 }
+    var bedTarget: Double { isBusy ? 60 : 0 }
+    /// 0…1.
+    var progress: Double { Double(printed) / Double(whole) }
+    var secondsLeft: Int64 { whole - printed }
+    var layer: Int64 { printed / 90 + (phase == .printing ? 1 : 0) }
+    var layers: Int64 { whole / 90 + 1 }
+    /// mm that this print has used.
+    var filament: Double { Double(printed) * 2.6 }
+    var file: String { ["pot", "hook", "gear", "화분", "lamp"][number % 5] + ".gcode" }
+
+    var doing: String {
+        isBusy ? "\(phase) \(file) \(printed * 100 / whole) %" : end.map { "\($0.rawValue)" } ?? "ready"
+    }
+
+    /// Lives up to `next`.
+    mutating func tick() -> [Change] {
+        let at = next
+        var changes: [Change] = []
+        heat()
+        switch phase {
+        case .idle: if at >= phaseEnds { rest(at, &changes) }
+        case .heating:
+            if nozzle > 213, bed > 58 {
+                enter(.printing, .running, at)
+                changes.append(.heated)
+            }
+        case .printing: print(at, &changes)
+        case .paused:
+            if at >= phaseEnds {
+                enter(.printing, .running, at)
+                changes.append(.resumed)
+            }
+        }
+        let watts = isBusy ? (phase == .heating ? 240.0 : 95) : 8.0
+        record.set(watts: watts, at: at)
+        next = at + (isBusy || nozzle > 40 ? Self.step : min(.seconds(60), max(Self.step, phaseEnds - at)))
+        return changes
+    }
+
+    private mutating func heat() {
+        nozzle += (nozzleTarget > 0 ? min(12, nozzleTarget - nozzle) : (23 - nozzle) * 0.04)
+        bed += (bedTarget > 0 ? min(2.5, bedTarget - bed) : (22 - bed) * 0.012)
+    }
+
+    private mutating func enter(_ phase: Phase, _ state: MachineState, _ at: Instant) {
+        self.phase = phase
+        record.enter(state, at: at)
+    }
+
+    /// The end of the last print is confirmed first, the next print begins later.
+    private mutating func rest(_ at: Instant, _ changes: inout [Change]) {
+        if end != nil {
+            end = nil
+            phaseEnds = at + .seconds(random.seconds(30, 600))
+            return changes.append(.confirmed)
+        }
+        guard profile.isOpen(at: at) else { return phaseEnds = at + .seconds(random.seconds(300, 900)) }
+        let draw = random.between(0, 1)
+        outcome = draw < 0.7 ? .completed : draw < 0.88 ? .cancelled : .failed
+        whole = random.seconds(900, 9000)
+        stops = outcome == .completed ? whole : max(60, Int64(Double(whole) * random.between(0.1, 0.9)))
+        pauseAt = random.chance(0.25) ? Int64(Double(stops) * random.between(0.2, 0.8)) : nil
+        printed = 0
+        number += 1
+        began = at
+        enter(.heating, .preparing, at)
+        changes.append(.began)
+    }
+
+    private mutating func print(_ at: Instant, _ changes: inout [Change]) {
+        printed = min(stops, printed + 5)
+        if let pause = pauseAt, printed >= pause {
+            pauseAt = nil
+            phaseEnds = at + .seconds(random.seconds(60, 600))
+            enter(.paused, .paused, at)
+            return changes.append(.paused)
+        }
+        guard printed >= stops else { return }
+        end = outcome
+        phaseEnds = at + .seconds(random.seconds(120, 1800))
+        enter(.idle, .idle, at)
+        record.ended(outcome, at: at)
+        changes.append(.ended(outcome))
+    }
+}
