@@ -114,7 +114,7 @@ private struct PrinterHall {
 
     @Test(arguments: [1, 2] as [UInt64]) func everyPrintIsCountedOnceAsItEnded(seed: UInt64) throws {
         var hall = try PrinterHall(seed: seed, start: Self.start)
-        try hall.live(.hours(12))
+        try hall.live(.hours(6))
         for machine in PrinterHall.machines {
             let (told, real) = hall.jobs(machine)
             #expect(told == real, "seed \(seed), \(machine)")
@@ -125,7 +125,7 @@ private struct PrinterHall {
     @Test(arguments: [11, 12] as [UInt64]) func killedAgainAndAgainNoPrintIsCountedTwiceOrLost(seed: UInt64) throws {
         var hall = try PrinterHall(seed: seed, start: Self.start)
         var random = SeededRandom(seed)
-        for _ in 0..<10 {
+        for _ in 0..<6 {
             try hall.live(.seconds(.random(in: 600...5400, using: &random)))
             // Shorter than any pause between two prints, so that none begins and ends unseen.
             try hall.die(for: .seconds(.random(in: 3...120, using: &random)))
@@ -149,9 +149,9 @@ private struct PrinterHall {
 
     @Test func klipperTellsWhatWasPrintedWhileTheGatewayWasOff() throws {
         var hall = try PrinterHall(seed: 5, start: Self.start)
-        try hall.live(.hours(6))
-        try hall.die(for: .hours(10))
-        try hall.live(.hours(6))
+        try hall.live(.hours(2))
+        try hall.die(for: .hours(8))
+        try hall.live(.hours(2))
         let (told, real) = hall.jobs("voron")
         #expect(told == real)
         #expect(real.values.reduce(0, +) > 1)
