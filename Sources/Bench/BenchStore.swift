@@ -40,6 +40,34 @@ private final class ScratchFile: Region, @unchecked Sendable {
     }
 }
 
+/// Counts the pages that each sync has to bring to the disk.
+///
+/// @unchecked Sendable: the benchmark has one thread.
+final class CountingRegion: Region, @unchecked Sendable {
+    private let below: any Region
+    private var waiting: Set<Int> = []
+    private(set) var pages = 0
+    private(set) var syncs = 0
+    var size: Int { below.size }
+
+    init(_ below: any Region) { self.below = below }
+
+    func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError) {
+        try below.read(at: offset, into: &buffer)
+    }
+
+    func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) {
+        for page in offset / 4096...(offset + bytes.count - 1) / 4096 { waiting.insert(page) }
+        try below.write(bytes, at: offset)
+    }
+
+    func sync() throws(RegionError) {
+        pages += waiting.count
+        syncs += 1
+        waiting.removeAll(keepingCapacity: true)
+    }
+}
+
 /// A store in a file, with samples of a lab's day.
 struct BenchStore {
     static let start = Instant(milliseconds: 1_795_000_000_000)
@@ -50,8 +78,8 @@ struct BenchStore {
     let store: RingStore
     let ids: [SeriesID]
 
-    init(series: Int = 1000) throws {
-        region = ScratchFile(size: 64 << 20)
+    init(series: Int = 1000, mebibytes: Int = 64) throws {
+        region = ScratchFile(size: mebibytes << 20)
         store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
         var ids: [SeriesID] = []
         for index in 0..<series {

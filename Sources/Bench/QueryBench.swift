@@ -8,14 +8,22 @@ func queryBench() -> [BenchResult] {
     do {
         let day = try BenchStore()
         try day.fill("query.fill", each: 10_000, commitEvery: BenchStore.commitEverySecond)
-        return [try hours(day.store, day.ids), try chart(), try hourlyMeans(day.store, day.ids)]
+        let fast = try BenchStore(series: 10)
+        try fast.fill("query.fill", each: 86_400, interval: 1000, commitEvery: 10)
+        return [
+            try hours("query.hour", day.store, day.ids), try hours("query.hour_1hz", fast.store, fast.ids),
+            try chart(fast), try hourlyMeans("query.hourly_means", day, from: BenchStore.start),
+            // Whole slots are read as such.
+            try hourlyMeans("query.hourly_means_slots", day, from: BenchStore.start.floor(to: .minutes(15))),
+            try days(day),
+        ]
     } catch {
         Bench.fail("the benchmark of the queries stopped: \(error)")
     }
 }
 
 /// Every sample of one series over one hour.
-private func hours(_ store: RingStore, _ ids: [SeriesID]) throws -> BenchResult {
+private func hours(_ name: String, _ store: RingStore, _ ids: [SeriesID]) throws -> BenchResult {
     var samples = 0
     var sum = 0.0
     let count = 2000
@@ -32,14 +40,12 @@ private func hours(_ store: RingStore, _ ids: [SeriesID]) throws -> BenchResult 
     }
     guard samples > 0, sum != 0 else { throw BenchFailure("the hours are empty") }
     return BenchResult(
-        name: "query.hour", count: count, cpuNanoseconds: measured.cpu / Double(count),
+        name: name, count: count, cpuNanoseconds: measured.cpu / Double(count),
         wallNanoseconds: measured.wall / Double(count), figures: [("samples", Double(samples / count))])
 }
 
 /// A day at 1 Hz as 500 points, which is what a chart asks for. Nine other series lie between its samples.
-private func chart() throws -> BenchResult {
-    let day = try BenchStore(series: 10)
-    try day.fill("query.fill", each: 86_400, interval: 1000, commitEvery: 10)
+private func chart(_ day: BenchStore) throws -> BenchResult {
     let (store, ids) = (day.store, day.ids)
     let start = BenchStore.start
     let step = Duration(milliseconds: 86_400_000 / 500)
@@ -65,17 +71,30 @@ private func chart() throws -> BenchResult {
 }
 
 /// Hourly means of all series over the whole day, as one operation.
-private func hourlyMeans(_ store: RingStore, _ ids: [SeriesID]) throws -> BenchResult {
+private func hourlyMeans(_ name: String, _ day: BenchStore, from: Instant) throws -> BenchResult {
     var sum = 0.0
     let measured = Bench.median(runs: 3) {
-        for id in ids {
-            for point in store.points(id, from: BenchStore.start, to: BenchStore.start + .hours(24), step: .hours(1)) {
+        for id in day.ids {
+            for point in day.store.points(id, from: from, to: from + .hours(24), step: .hours(1)) {
                 sum += point.mean ?? 0
             }
         }
     }
     guard sum != 0 else { throw BenchFailure("the means are empty") }
     return BenchResult(
-        name: "query.hourly_means", count: 1, cpuNanoseconds: measured.cpu, wallNanoseconds: measured.wall,
-        figures: [("series", Double(ids.count)), ("cpu_ms", measured.cpu / 1e6)])
+        name: name, count: 1, cpuNanoseconds: measured.cpu, wallNanoseconds: measured.wall,
+        figures: [("series", Double(day.ids.count)), ("cpu_ms", measured.cpu / 1e6)])
+}
+
+/// The days of all series, as one operation.
+private func days(_ day: BenchStore) throws -> BenchResult {
+    var count = 0
+    let from = BenchStore.start - .hours(48)
+    let measured = Bench.median(runs: 3) {
+        count = day.ids.reduce(0) { $0 + day.store.days($1, from: from, to: from + .hours(96)).count }
+    }
+    guard count >= day.ids.count else { throw BenchFailure("the days are empty") }
+    return BenchResult(
+        name: "query.days", count: 1, cpuNanoseconds: measured.cpu, wallNanoseconds: measured.wall,
+        figures: [("days", Double(count)), ("cpu_ms", measured.cpu / 1e6)])
 }

@@ -8,9 +8,17 @@ import Store
 func storeBench() -> [BenchResult] {
     do {
         let batched = try BenchStore().fill("store.append_batch", each: 2000, commitEvery: 1000)
+        let before = Bench.residentKiB
         let day = try BenchStore()
         let single = try day.fill("store.append", each: 10_000, commitEvery: BenchStore.commitEverySecond)
-        return [batched, single, try scanning(day), try opening(day.region), checksum()]
+        let memory = BenchResult(
+            name: "store.memory", count: 1, cpuNanoseconds: 0, wallNanoseconds: 0,
+            figures: [("kib", Double(Bench.residentKiB - before)), ("series", Double(day.ids.count))])
+        return [
+            batched, single, memory, try scanning(day), try opening("store.open", day.region),
+            try opening("store.open_killed", try killed().region), try opening("store.open_gib", try gibibyte()),
+            try wear(), checksum(),
+        ]
     } catch {
         Bench.fail("the benchmark of the store stopped: \(error)")
     }
@@ -36,14 +44,61 @@ private func scanning(_ stored: BenchStore) throws -> BenchResult {
         wallNanoseconds: day.wall / Double(samples))
 }
 
-private func opening(_ file: any Region) throws -> BenchResult {
+/// A store whose process was killed: the journal holds what no run has yet.
+private func killed() throws -> BenchStore {
+    let store = try BenchStore()
+    try store.fill("killed", each: 450, commitEvery: BenchStore.commitEverySecond)
+    return store
+}
+
+/// One of 1 GiB with two hours of 1000 series in it.
+private func gibibyte() throws -> any Region {
+    let store = try BenchStore(mebibytes: 1024)
+    try store.fill("gibibyte", each: 830, commitEvery: BenchStore.commitEverySecond)
+    return store.region
+}
+
+/// Pages that reach the disk in a day of 100 series, each a sample every 10 s, with a commit a second and a sync every
+/// five: a page that is written again before a sync reaches it once.
+private func wear() throws -> BenchResult {
+    let day = try BenchStore(series: 100)
+    let disk = CountingRegion(day.region)
+    let store = try RingStore.create(in: disk, plan: StorePlan(), identity: [UInt8](repeating: 8, count: 16))
+    let ids = try (0..<100).compactMap {
+        try store.series(SeriesKey(device: "device-\($0)", channel: "power"), unit: .watt, kind: .gauge)
+    }
+    var generator = SampleGenerator(series: 100, interval: 10_000, start: BenchStore.start.milliseconds, seed: 1)
+    var failure: (any Error)?
+    let measured = Bench.measure {
+        do {
+            for second in 0..<86_400 {
+                for index in second % 10 * 10..<second % 10 * 10 + 10 {
+                    let sample = generator.next(index)
+                    store.append(ids[index], Instant(milliseconds: sample.time), .number(sample.number))
+                }
+                try store.commit()
+                guard second % 5 == 4 else { continue }
+                let token = store.beginSync()
+                try disk.sync()
+                store.finishedSync(token)
+            }
+        } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return BenchResult(
+        name: "store.day_on_disk", count: 864_000, cpuNanoseconds: measured.cpu / 864_000,
+        wallNanoseconds: measured.wall / 864_000,
+        figures: [("megabytes_a_day", Double(disk.pages) * 4096 / 1e6), ("syncs", Double(disk.syncs))])
+}
+
+private func opening(_ name: String, _ file: any Region) throws -> BenchResult {
     var failure: (any Error)?
     let measured = Bench.median(runs: 5) {
         do { _ = try RingStore(opening: file) } catch { failure = error }
     }
     if let failure { throw failure }
     return BenchResult(
-        name: "store.open", count: 1, cpuNanoseconds: measured.cpu, wallNanoseconds: measured.wall,
+        name: name, count: 1, cpuNanoseconds: measured.cpu, wallNanoseconds: measured.wall,
         figures: [("mib", Double(file.size >> 20))])
 }
 

@@ -105,6 +105,14 @@ package struct RollupOutbox: Sendable {
         if rows[key]?.version == version { unstored.remove(key) }
     }
 
+    /// Everything of a grain before this instant is rolled up and on the outbox's disk, or was once; nil where nothing
+    /// is. Windows are offered in order of time.
+    package func acceptedBefore(_ grain: RollupGrain) -> Instant? {
+        let waiting = unstored.filter { $0.grain == grain }.map(\.start).min()
+        let newest = known.keys.filter { $0.grain == grain && !unstored.contains($0) }.map(\.start).max()
+        return newest.map { min($0, waiting ?? $0) }
+    }
+
     /// Rows that wait for the disk, for another try after it failed.
     package var unpersisted: [OutboxRow] { unstored.compactMap { rows[$0] } }
 

@@ -1,4 +1,5 @@
 package import Model
+package import Store
 package import Usage
 
 /// The whole configuration, checked: what `fabgate.yaml` and `conf.d/*.yaml` say, with every driver made.
@@ -55,6 +56,8 @@ package struct Configuration: Sendable {
 
     package struct Device: Sendable {
         package var id: String
+        /// An earlier name: what is stored under it goes on under `id`.
+        package var formerID: String?
         package var driverName: String
         package var model: String?
         package var link: Link
@@ -90,6 +93,8 @@ package struct Configuration: Sendable {
         package var size = 512 * 1024 * 1024
         package var sync = Duration.seconds(1)
         package var seriesLimit = 2000
+        /// What becomes of the oldest samples when the ring is full and no outbox has what follows from them.
+        package var whenFull = WhenFull.overwrite
     }
 
     package struct HTTP: Sendable {

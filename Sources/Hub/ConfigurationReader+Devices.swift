@@ -12,6 +12,7 @@ extension ConfigurationReader {
         let endpoint = known?.asksHTTP == true ? readEndpoint(&fields, name: id ?? "") : nil
         let link = readLink(&fields, known, endpoint)
         let every = fields.duration("every", example: "5 s", &problems)
+        let formerID = fields.text("was", &problems)
         let silence = fields.duration("silence", example: "5 min", &problems)
         let rating = fields.quantity("rating", ["W": 1, "kW": 1000], example: "3680 W", &problems)
         guard let id, let driverName else { return }
@@ -34,7 +35,7 @@ extension ConfigurationReader {
         let carried = made.driver.channels.first { $0.name == "power" }?.plausible.upperBound ?? .infinity
         configuration.devices.append(
             Configuration.Device(
-                id: id, driverName: driverName, model: model, link: link,
+                id: id, formerID: formerID, driverName: driverName, model: model, link: link,
                 endpoint: endpoint.map { add($0) }, driver: made.driver, info: made.info, every: interval,
                 // One missed answer is no silence, however rarely the device is asked.
                 silence: max(limit, (interval ?? .zero) * 3), rating: rating ?? min(25_000, carried / 1.25)))

@@ -1,4 +1,5 @@
 package import Model
+import Store
 import Usage
 
 /// Reads configuration files into a `Configuration`, and reports everything that is wrong with them at once.
@@ -136,6 +137,9 @@ package struct ConfigurationReader {
         }
         if let limit = fields.integer("series_limit", in: 16...20_000, &problems) {
             configuration.store.seriesLimit = limit
+        }
+        if let policy = fields.choice("when_full", of: WhenFull.self, &problems) {
+            configuration.store.whenFull = policy
         }
     }
 

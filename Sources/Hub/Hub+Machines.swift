@@ -89,6 +89,7 @@ extension Hub {
         }
         for index in devices.indices {
             let id = devices[index].configuration.id
+            takeOver(devices[index].configuration.formerID, by: id)
             devices[index].onlineSeries = open(id, "online", .one, .gauge)
             for (channel, description) in devices[index].channels.enumerated() where description.name != "online" {
                 devices[index].series[channel] = open(id, description.name, description.unit, description.kind)
@@ -103,6 +104,18 @@ extension Hub {
                 storeTrouble =
                     "the store holds no more than its limit of series; \(missing.count) channels are not stored. "
                     + "Raise store.series_limit and start with a new store"
+            }
+        }
+    }
+
+    /// The series of a device's earlier name get its name, unless it has such a series already.
+    private mutating func takeOver(_ former: String?, by id: String) {
+        guard let former, former != id else { return }
+        for info in store.allSeries where info.key.device == former {
+            do {
+                try store.rename(info.key, to: SeriesKey(device: id, channel: info.key.channel))
+            } catch {
+                storeTrouble = "\(error)"
             }
         }
     }

@@ -1,4 +1,5 @@
 package import Model
+import Store
 package import Usage
 
 // What the hub shows: plain values for pages, the API and metrics.
@@ -101,6 +102,17 @@ extension Hub {
         }
         if let storeTrouble {
             add(.error, "store", "Samples are not stored: \(storeTrouble)", "측정값을 저장하지 못합니다: \(storeTrouble)")
+        }
+        if store.isHolding {
+            add(
+                .error, "store/full", "The store is full and waits for the outbox: new samples will be lost",
+                "저장소가 가득 차서 전송 대기열을 기다립니다: 새 측정값을 잃게 됩니다")
+        }
+        if store.overwrittenUnconfirmed > 0 {
+            add(
+                .warning, "store/overwritten",
+                "\(store.overwrittenUnconfirmed) pages of samples were overwritten before their rollups were kept",
+                "집계가 보관되기 전에 측정값 \(store.overwrittenUnconfirmed)쪽을 덮어썼습니다")
         }
         for broker in brokers where !broker.isUp {
             let name = broker.configuration.name

@@ -48,6 +48,10 @@ package struct Hub {
         self.configuration = configuration
         self.store = store
         lastLook = now
+        store.zone = configuration.lab.zone
+        store.whenFull = configuration.store.whenFull
+        // A device's own time is believed within a day, and a broker may have kept its message for as long.
+        store.lateness = .hours(48)
         linkSpeed = Int64(configuration.simulation?.speed ?? 1)
         windows = WindowSchedule(zone: configuration.lab.zone, start: now.wall)
         brokers = configuration.brokers.map { BrokerRuntime(configuration: $0) }

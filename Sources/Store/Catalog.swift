@@ -72,6 +72,22 @@ struct Catalog {
         return number
     }
 
+    /// All series of this name, those of earlier units, too; false where the new name is taken or the old one unknown.
+    mutating func rename(_ old: SeriesKey, to new: SeriesKey) -> Bool {
+        guard numbers[new] == nil, let newest = numbers[old] else { return false }
+        for index in pages.indices {
+            for number in pages[index].members where infos[Int(number)]?.key == old {
+                infos[Int(number)] = infos[Int(number)].map {
+                    SeriesInfo(id: $0.id, key: new, unit: $0.unit, kind: $0.kind)
+                }
+                pages[index].isDirty = true
+            }
+        }
+        numbers[old] = nil
+        numbers[new] = newest
+        return true
+    }
+
     private mutating func insert(_ info: SeriesInfo, _ number: UInt16, _ page: Int) {
         reserve(below: Int(number) + 1)
         guard infos[Int(number)] == nil else { return }

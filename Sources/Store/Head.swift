@@ -31,7 +31,7 @@ struct Head {
     static let numberWeight = 56
     static let textWeight = 160
 
-    enum Outcome { case added, duplicate, unknownSeries, full }
+    enum Outcome { case added, duplicate, behind, unknownSeries, full }
 
     /// A series' last sample, in the head or before, to recognise it when it comes again.
     private struct Tail {
@@ -41,6 +41,8 @@ struct Head {
         var end: UInt64 = 0
         var tag: ValueTag = .lost
         var isKnown = false
+        /// Of all its samples, as far as known.
+        var newest = Int64.min
     }
 
     /// The ordinal of `records[0]`.
@@ -82,8 +84,9 @@ struct Head {
     var hasSeriesWithoutLast: Bool { tails.contains { $0.isKnown && $0.tag == .lost } }
 
     /// The series' last sample, from the archive; what is known already counts more.
-    mutating func recall(_ series: UInt16, time: Int64, _ value: StoredValue) {
+    mutating func recall(_ series: UInt16, time: Int64, newest: Int64, _ value: StoredValue) {
         guard isKnown(UInt32(series)), tails[Int(series)].tag == .lost else { return }
+        tails[Int(series)].newest = max(newest, time)
         tails[Int(series)].time = time
         switch value {
         case .number(let number):
@@ -98,41 +101,53 @@ struct Head {
 
     // MARK: - Samples
 
-    /// Takes a sample unless it is the series' last one again.
+    /// The newest moment of a known series.
+    func newest(_ series: UInt32) -> Int64 { tails[Int(series)].newest }
+
+    mutating func countDuplicate() { duplicates += 1 }
+
+    /// Takes a sample unless it is the series' last one again. One that is older than another of its series is taken
+    /// only with `isLate`: the caller has looked whether it is there already.
     @inline(__always)
-    mutating func append(_ series: UInt32, time: Int64, _ value: StoredValue) -> Outcome {
+    mutating func append(_ series: UInt32, time: Int64, _ value: StoredValue, isLate: Bool = false) -> Outcome {
         guard isKnown(series) else { return .unknownSeries }
         guard weight < limit else { return .full }
         let series = UInt16(truncatingIfNeeded: series)
         switch value {
-        case .number(let number): return append(series, time, .number, number.bitPattern)
-        case .unknown: return append(series, time, .unknown, 0)
-        case .text(let text): return append(series, time, text)
+        case .number(let number): return append(series, time, .number, number.bitPattern, isLate)
+        case .unknown: return append(series, time, .unknown, 0, isLate)
+        case .text(let text): return append(series, time, text, isLate)
         }
     }
 
     @inline(__always)
-    private mutating func append(_ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64) -> Outcome {
+    private mutating func append(
+        _ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, _ isLate: Bool
+    ) -> Outcome {
         let tail = tails[Int(series)]
         if tail.time == time, tail.bits == bits, tail.tag == tag {
             duplicates &+= 1
             return .duplicate
         }
+        guard time >= tail.newest || isLate else { return .behind }
         push(series, time, tag, bits, after: tail.end)
-        tails[Int(series)] = Tail(time: time, bits: bits, end: end, tag: tag, isKnown: true)
+        tails[Int(series)] = Tail(
+            time: time, bits: bits, end: end, tag: tag, isKnown: true, newest: max(time, tail.newest))
         return .added
     }
 
-    private mutating func append(_ series: UInt16, _ time: Int64, _ whole: String) -> Outcome {
+    private mutating func append(_ series: UInt16, _ time: Int64, _ whole: String, _ isLate: Bool) -> Outcome {
         let text = whole.utf8.count <= StoredValue.longestText ? whole : StoredValue.shortened(whole)
-        if text.utf8.count < whole.utf8.count { shortened += 1 }
         let tail = tails[Int(series)]
         if tail.time == time, tail.tag == .text, lastTexts[series].map({ $0.utf8.elementsEqual(text.utf8) }) ?? false {
             duplicates += 1
             return .duplicate
         }
+        guard time >= tail.newest || isLate else { return .behind }
+        if text.utf8.count < whole.utf8.count { shortened += 1 }
         push(series, time, .text, intern(text), after: tail.end)
-        tails[Int(series)] = Tail(time: time, bits: 0, end: end, tag: .text, isKnown: true)
+        tails[Int(series)] = Tail(
+            time: time, bits: 0, end: end, tag: .text, isKnown: true, newest: max(time, tail.newest))
         lastTexts[series] = text
         return .added
     }
@@ -149,7 +164,9 @@ struct Head {
     /// A sample found in the journal: it is no duplicate, whatever it looks like.
     mutating func restore(_ series: UInt16, time: Int64, _ value: StoredValue) {
         let last = tails[Int(series)].end
-        var tail = Tail(time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true)
+        var tail = Tail(
+            time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true,
+            newest: max(time, tails[Int(series)].newest))
         switch value {
         case .number(let number):
             tail.tag = .number

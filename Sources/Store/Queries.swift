@@ -137,16 +137,29 @@ extension RingStore {
         var pages = 0
         for run in archive.runs.reversed() {
             var last: [UInt16: Int] = [:]
+            var newest: [UInt16: Int64] = [:]
             var total = 0
+            var counts: [(series: UInt16, count: Int)] = []
             columns.removeAll()
             for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
                 pages += 1
                 readChunks(sequence, of: nil, into: &columns) { series, count in
                     total += count
                     last[series] = total - 1
+                    counts.append((series, count))
                 }
             }
-            for (series, index) in last { head.recall(series, time: columns.times[index], columns.value(index)) }
+            var at = 0
+            for chunk in counts {
+                for time in columns.times[at..<at + chunk.count] {
+                    newest[chunk.series] = max(newest[chunk.series] ?? .min, time)
+                }
+                at += chunk.count
+            }
+            for (series, index) in last {
+                head.recall(
+                    series, time: columns.times[index], newest: newest[series] ?? .min, columns.value(index))
+            }
             if pages >= 256 || !head.hasSeriesWithoutLast { return }
         }
     }

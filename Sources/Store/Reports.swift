@@ -61,8 +61,12 @@ package struct StoreStatistics: Sendable {
     package var seriesLimit = 0
     /// Appended, the dropped ones not counted.
     package var appended = 0
-    /// Dropped because series, time and value were those of the series' last sample.
+    /// Dropped because the series has a sample of this time and value.
     package var duplicates = 0
+    /// Dropped because they came later than the store takes them.
+    package var tooLate = 0
+    /// Series that were refused because the limit was reached.
+    package var refusedSeries = 0
     /// Dropped because the disk takes nothing and memory is full.
     package var refused = 0
     /// Records of slots and days: held, replaced versions counted where they stand in different runs; refused; and
@@ -77,6 +81,8 @@ package struct StoreStatistics: Sendable {
     package var overwrittenSamples = 0
     /// Of these pages: with samples at or after `mayOverwriteBefore`.
     package var overwrittenUnrolled = 0
+    /// Nothing is written over any more, because the oldest samples are still needed.
+    package var isHolding = false
     /// Pages that the disk refused to write.
     package var refusedWrites = 0
     package var failedSyncs = 0
@@ -86,6 +92,8 @@ package struct StoreStatistics: Sendable {
     package var writtenBytes = 0
     /// How long the ring reaches back when it is full: measured, or from the rate so far; nil where there is too little.
     package var retention: Duration?
+    /// The same for slots and days.
+    package var tierRetention: [Duration?] = []
 }
 
 /// What a reading of every page found.

@@ -15,11 +15,14 @@ package import Model
 /// 3. What was never durable survives as a prefix in order of arrival, or not at all; epochs void the rest.
 /// 4. Opening writes nothing. A crash during recovery changes nothing.
 ///
-/// Memory: 32 bytes a page of the archive (40 while opening), 24 bytes a sample (texts up to about 200) of at most two
-/// runs of 131,072 samples or a quarter of the ring, one run's compressed pages while they are written, 1 MiB of pages
-/// that were read last, and about 300 bytes a series. With 512 MiB and 2000 series that is at most 4 + 6 + 3 + 1 + 1 MiB.
-/// A query adds what the widest run holds of one series; a scan over samples that are badly out of order up to 50 MiB;
-/// a replay one run.
+/// Beside samples it keeps records of whole numbers, far longer: quarters of an hour and days of every channel, which it
+/// makes itself, and what callers put there. See `Tier` and `ChannelSlots.swift`.
+///
+/// Memory: 32 bytes a page of the archive and the tiers (40 while opening), 24 bytes a sample (texts up to about 200) of
+/// at most two runs of 131,072 samples or a quarter of the ring, about 140 bytes a record of a tier that is not in its
+/// ring yet (at most 768 KiB as they are journaled), one run's compressed pages while they are written, 1 MiB of pages
+/// that were read last, and about 450 bytes a series. A query adds what the widest run holds of one series; a scan over
+/// samples that are badly out of order up to 50 MiB; a replay one run.
 ///
 /// Not safe to be used from two threads: it belongs to the loop.
 package final class RingStore {
@@ -49,6 +52,8 @@ package final class RingStore {
     var isOutdated: Bool
 
     var lastToken: UInt64 = 0
+    /// Pages of the run that was written last.
+    var lastRunPages = 0
     var settledToken: UInt64 = 0
     var counters = StoreStatistics()
     var unreadable: [UInt64: Int] = [:]
@@ -70,9 +75,14 @@ package final class RingStore {
     /// Whose days are kept. To be set before samples come, and the same each time.
     package var zone = Zone.utc
 
-    /// Samples before may be written over without further ado: they are rolled up. Pages with newer ones are counted as
-    /// `overwrittenUnrolled` when the ring writes over them.
+    /// Samples before may be written over without further ado: what follows from them is rolled up and on the outbox's
+    /// disk. What happens to newer ones when the ring is full, `whenFull` says.
     package var mayOverwriteBefore: Instant = .distantFuture
+    package var whenFull = WhenFull.overwrite
+    /// The ring is full, and its oldest samples may not be written over.
+    package internal(set) var isHolding = false
+    /// Samples that are further behind their series' newest one are dropped and counted; nil takes all.
+    package var lateness: Duration?
 
     struct PendingRun {
         let run: Run
@@ -118,6 +128,15 @@ package final class RingStore {
         durableEnd = cursor
     }
 
+    /// What a new store of so many bytes has for samples, slots and days; nothing where it would be too small.
+    package static func shares(of size: Int, seriesLimit: Int) -> (samples: Int, slots: Int, days: Int) {
+        guard let layout = try? Layout(size: size, plan: StorePlan(seriesLimit: seriesLimit)) else { return (0, 0, 0) }
+        return (
+            layout.archivePages * Layout.pageSize, layout.tierPages(.slots) * Layout.pageSize,
+            layout.tierPages(.days) * Layout.pageSize
+        )
+    }
+
     /// Whether a store, sound or damaged, is in this region.
     package static func isStore(_ region: any Region) -> Bool { Recovered.hasStore(region) }
 
@@ -161,13 +180,11 @@ package final class RingStore {
         if let number = catalog.number(key), let info = catalog.info(number), info.unit == unit, info.kind == kind {
             return info.id
         }
-        guard key.device.utf8.count <= Catalog.longestDevice, key.channel.utf8.count <= Catalog.longestChannel else {
-            throw StoreError(
-                .plan,
-                "the series \(key.device.prefix(40)) \(key.channel.prefix(40)) cannot be stored: a device's name may "
-                    + "have \(Catalog.longestDevice) bytes and a channel's \(Catalog.longestChannel); shorten it")
+        try checkLength(key)
+        guard let number = catalog.add(key, unit: unit, kind: kind) else {
+            counters.refusedSeries += 1
+            return nil
         }
-        guard let number = catalog.add(key, unit: unit, kind: kind) else { return nil }
         head.know(number)
         return SeriesID(raw: UInt32(number))
     }
@@ -178,16 +195,52 @@ package final class RingStore {
     /// The series that has this name now.
     package func find(_ key: SeriesKey) -> SeriesInfo? { catalog.number(key).flatMap { catalog.info($0) } }
 
+    /// The series of a device or channel that has got another name go on under it; false where that name is taken, and
+    /// nothing happened. Durable with the next commit and sync, like a new series.
+    @discardableResult
+    package func rename(_ old: SeriesKey, to new: SeriesKey) throws(StoreError) -> Bool {
+        try checkLength(new)
+        return catalog.rename(old, to: new)
+    }
+
+    private func checkLength(_ key: SeriesKey) throws(StoreError) {
+        guard key.device.utf8.count <= Catalog.longestDevice, key.channel.utf8.count <= Catalog.longestChannel else {
+            throw StoreError(
+                .plan,
+                "the series \(key.device.prefix(40)) \(key.channel.prefix(40)) cannot be stored: a device's name may "
+                    + "have \(Catalog.longestDevice) bytes and a channel's \(Catalog.longestChannel); shorten it")
+        }
+    }
+
     // MARK: - Appending
 
-    /// Takes a sample into memory. The same time and value as the series' last one is dropped and counted, a number
-    /// that `series` did not give is ignored.
+    /// Takes a sample into memory, a late one, too. Dropped and counted: one that the series has already, with the same
+    /// time and value, and one that is later than `lateness`. A number that `series` did not give is ignored.
     package func append(_ id: SeriesID, _ time: Instant, _ value: StoredValue) {
-        guard head.append(id.raw, time: time.milliseconds, value) == .full else { return }
-        guard makeRoomInMemory(), head.append(id.raw, time: time.milliseconds, value) != .full else {
-            counters.refused += 1
-            return
+        switch head.append(id.raw, time: time.milliseconds, value) {
+        case .added, .duplicate, .unknownSeries: return
+        case .behind: takeLate(id, time, value)
+        case .full:
+            guard makeRoomInMemory() else { return counters.refused += 1 }
+            append(id, time, value)
         }
+    }
+
+    private func takeLate(_ id: SeriesID, _ time: Instant, _ value: StoredValue) {
+        if let lateness, head.newest(id.raw) - time.milliseconds > lateness.milliseconds {
+            return counters.tooLate += 1
+        }
+        var stored = value
+        if case .text(let text) = value, text.utf8.count > StoredValue.longestText {
+            stored = .text(StoredValue.shortened(text))
+        }
+        var isThere = false
+        scan(id, from: time, to: time + .milliseconds(1)) { sample in
+            isThere = sample.value == stored
+            return !isThere
+        }
+        guard !isThere else { return head.countDuplicate() }
+        if head.append(id.raw, time: time.milliseconds, value, isLate: true) == .full { counters.refused += 1 }
     }
 
     /// The head holds all that it may, because nobody committed or synced: do it here, or say no.
@@ -222,6 +275,9 @@ package final class RingStore {
         return first <= last ? (first, last) : nil
     }
 
+    /// Pages with samples at or after `mayOverwriteBefore` that the ring wrote over.
+    package var overwrittenUnconfirmed: Int { counters.overwrittenUnrolled }
+
     package var statistics: StoreStatistics {
         var numbers = counters
         numbers.pages = layout.archivePages
@@ -233,6 +289,7 @@ package final class RingStore {
         numbers.appended = head.added
         numbers.duplicates = head.duplicates
         numbers.shortened = head.shortened
+        numbers.isHolding = isHolding
         numbers.samples = archive.samples + head.records.count { $0.tag.isSample }
         numbers.series = catalog.count
         numbers.seriesLimit = layout.seriesLimit
@@ -241,6 +298,11 @@ package final class RingStore {
             let length = Double(last) - Double(first)
             let full = length * Double(layout.archivePages) / Double(archive.usedPages)
             numbers.retention = Duration(milliseconds: full < 1e17 ? Int64(full) : Int64(1e17))
+        }
+        numbers.tierRetention = Tier.allCases.map { tier in
+            let used = self[tier].ring.usedPages
+            guard let (first, last) = self.span(in: tier), used > 0, last > first else { return nil }
+            return .milliseconds(Int64(min(1e17, Double(last - first) * Double(layout.tierPages(tier)) / Double(used))))
         }
         return numbers
     }

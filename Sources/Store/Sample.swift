@@ -88,6 +88,14 @@ package struct Point: Hashable, Sendable {
     package let last: Double?
 }
 
+/// What a full ring does with samples whose rollups are not on the outbox's disk yet.
+package enum WhenFull: String, Hashable, Sendable, CaseIterable {
+    /// Writes over them and counts it.
+    case overwrite
+    /// Takes no new ones, once journal and memory are full, and counts those.
+    case hold
+}
+
 /// Why the store could not do what it was asked.
 package struct StoreError: Error, CustomStringConvertible {
     package enum Kind: Sendable {
@@ -99,6 +107,8 @@ package struct StoreError: Error, CustomStringConvertible {
         case newerFormat
         /// The disk refused.
         case io
+        /// The ring is full and may not write over anything.
+        case held
     }
 
     package let kind: Kind

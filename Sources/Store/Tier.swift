@@ -212,6 +212,11 @@ extension RingStore {
     /// The earliest start of all the tier's records.
     package func oldest(in tier: Tier) -> Instant? { span(in: tier).map { Instant(milliseconds: $0.0) } }
 
+    /// The first and last start of all the tier's records.
+    package func span(of tier: Tier) -> (Instant, Instant)? {
+        span(in: tier).map { (Instant(milliseconds: $0.0), Instant(milliseconds: $0.1)) }
+    }
+
     func span(in tier: Tier) -> (Int64, Int64)? {
         var span = self[tier].head.span
         for run in self[tier].ring.runs where run.firstTime <= run.lastTime {
@@ -235,7 +240,8 @@ extension RingStore {
         let item: TierItem
     }
 
-    private func standing(_ tier: Tier) -> [Standing] {
+    func standing(_ tier: Tier) -> [Standing] {
+        guard !head.tierItems.isEmpty else { return [] }
         var all: [Standing] = []
         for index in 0..<head.index(cursor) where head.records[index].tag == .tier {
             let record = head.records[index]
@@ -254,18 +260,10 @@ extension RingStore {
         return kept
     }
 
-    /// Gives the tier's journaled records another place, so that their journal pages can be given up: in the tier's
-    /// ring where they are many or `merging` says so, else at the journal's end. Gives the run, if there is one.
-    func moveOn(_ tier: Tier, merging: Bool) throws(StoreError) -> PendingTierRun? {
-        guard head.index(cursor) > 0, !head.tierItems.isEmpty else { return nil }
-        let all = standing(tier)
-        guard !all.isEmpty else { return nil }
-        let weight = all.reduce(0) { $0 + $1.item.weight }
-        guard merging || weight >= layout.tierWeight(tier) else {
-            for old in all {
-                self[tier].head.move(old.series, old.start, below: cursor, to: head.end)
-                head.append(old.item, series: old.series, start: old.start)
-            }
+    /// Writes the tier's journaled records to its ring, where they are many or `merging` says so; nil where they are
+    /// better journaled again.
+    func merge(_ all: [Standing], _ tier: Tier, merging: Bool) throws(StoreError) -> PendingTierRun? {
+        guard !all.isEmpty, merging || all.reduce(0, { $0 + $1.item.weight }) >= layout.tierWeight(tier) else {
             return nil
         }
         let builder = TierRunBuilder(all, tier)
@@ -280,6 +278,12 @@ extension RingStore {
         }
         throw StoreError(
             .io, "the ring of \(tier) takes no pages, they stay in the journal: \(last?.description ?? "")")
+    }
+
+    /// Its old journal page can be given up, once the next commit is durable.
+    func journalAgain(_ old: Standing) {
+        self[old.item.tier].head.move(old.series, old.start, below: cursor, to: head.end)
+        head.append(old.item, series: old.series, start: old.start)
     }
 
     private func writeTier(

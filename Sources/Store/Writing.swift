@@ -235,28 +235,51 @@ extension RingStore {
     func seal(merging: Bool = false) throws(StoreError) {
         if pending != nil { try syncNow() }
         guard pending == nil, cursor > head.first else { return }
+        try holdBack(2 * (lastRunPages + 1))
         let sealed = cursor
-        let first = max(head.first, archive.runs.last?.end ?? 0)
-        let builder = RunBuilder(head, from: min(first, sealed), to: sealed)
+        let first = min(sealed, max(head.first, archive.runs.last?.end ?? 0))
+        let builder = RunBuilder(head, from: first, to: sealed)
+        try holdBack(builder.pages.count)
         let isFull = UInt64(journal.pages) - (journal.next - journal.floor) < UInt64(3 * journal.pages / 8)
-        let end = head.end
+        var moving: [Standing] = []
         var tierRuns: [PendingTierRun] = []
         for tier in Tier.allCases {
-            if let run = try moveOn(tier, merging: merging || isFull) { tierRuns.append(run) }
+            let records = standing(tier)
+            if let run = try merge(records, tier, merging: merging || isFull) {
+                tierRuns.append(run)
+            } else {
+                moving += records
+            }
         }
         var last: RegionError?
         for _ in 1...RingStore.tries {
             let run = Run(
-                sequence: archive.next, pages: builder.pages.count, first: min(first, sealed), end: sealed,
+                sequence: archive.next, pages: builder.pages.count, first: first, end: sealed,
                 samples: builder.samples)
             last = write(run, builder)
             guard last == nil else { continue }
+            lastRunPages = builder.pages.count
+            for record in moving { journalAgain(record) }
             pending?.tierRuns = tierRuns
-            pending?.needs = head.end > end ? head.end : sealed
+            pending?.needs = moving.isEmpty ? sealed : head.end
             rollUp(builder, to: sealed)
             return
         }
         throw StoreError(.io, "the archive takes no pages, samples stay in the journal: \(last?.description ?? "")")
+    }
+
+    /// Throws where so many more pages would write over samples that are still needed and the policy is to hold.
+    private func holdBack(_ count: Int) throws(StoreError) {
+        guard whenFull == .hold else { return isHolding = false }
+        isHolding = (archive.next..<archive.next + UInt64(min(count, layout.archivePages))).contains { sequence in
+            let old = archive.entries[archive.place(sequence)]
+            return old.sequence != 0 && old.samples > 0 && old.lastTime >= mayOverwriteBefore.milliseconds
+        }
+        guard isHolding else { return }
+        throw StoreError(
+            .held,
+            "the ring is full of samples that are not rolled up and accepted yet, and the configuration says to hold; "
+                + "see `fabgate outbox list` for what is in the way, or set `when_full: overwrite`")
     }
 
     /// Fills in what all pages of a run have in common.

@@ -30,6 +30,7 @@ enum Metrics {
         }
 
         let tally = hub.tally
+        let store = hub.store.statistics
         family("mqtt_messages_total", "counter", "MQTT messages received.", [("", Double(tally.messages))])
         family("serial_chunks_total", "counter", "Reads from serial lines.", [("", Double(tally.chunks))])
         family("http_answers_total", "counter", "Answers of devices over HTTP.", [("", Double(tally.answers))])
@@ -41,7 +42,15 @@ enum Metrics {
                 (label("reason", "no_device"), Double(tally.unrouted)),
                 (label("reason", "no_series"), Double(tally.noSeries)),
                 (label("reason", "unasked_bytes"), Double(hub.unaskedBytes)),
+                (label("reason", "duplicate"), Double(store.duplicates)),
+                (label("reason", "too_late"), Double(store.tooLate)),
+                (label("reason", "store_refused"), Double(store.refused)),
             ])
+        family(
+            "store_overwritten_unconfirmed_pages_total", "counter",
+            "Pages of samples that were overwritten before their rollups were kept.",
+            [("", Double(store.overwrittenUnrolled))])
+        family("store_holding", "gauge", "1 while the full ring waits for the outbox.", [("", store.isHolding ? 1 : 0)])
         family(
             "link_up", "gauge", "1 while a broker is connected, a serial line is open, or a device answers over HTTP.",
             hub.linkStates.map { (label("link", $0.name), $0.isUp ? 1 : 0) })

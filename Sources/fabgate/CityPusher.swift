@@ -32,18 +32,20 @@ final class CityPusher {
     private let keptDatabase: OutboxDatabase
     private var outbox: RollupOutbox
     private var received: [Result] = []
+    private let onPersisted: () -> Void
     private let onResult: (Result) -> Void
     private var timer: TimerID?
     private var isStopped = false
 
     init(
         _ city: Configuration.City, configuration: Configuration, clock: SystemClock, loop: Loop, disk: Worker,
-        onResult: @escaping (Result) -> Void
+        onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void
     ) throws {
         self.city = city
         self.clock = clock
         self.loop = loop
         self.disk = disk
+        self.onPersisted = onPersisted
         self.onResult = onResult
         client = HTTPClient(loop: loop)
         credential = try CityCredential(file: city.tokenFile)
@@ -73,6 +75,11 @@ final class CityPusher {
         client.cancelAll()
     }
 
+    /// Samples before are needed for no rollup any more, as far as the outbox's disk tells.
+    var mayOverwriteBefore: Instant {
+        city.grains.map { outbox.acceptedBefore(RollupGrain($0)) ?? .distantPast }.min() ?? .distantPast
+    }
+
     /// Whether any version of a window was made already.
     func knows(_ window: Window, lab: String) -> Bool {
         outbox.known[RollupKey(lab: lab, grain: RollupGrain(window.grain), start: window.start)] != nil
@@ -90,6 +97,7 @@ final class CityPusher {
             all, after: after,
             then: { [unowned self] in
                 if let row { outbox.persisted(row.key, row.version) }
+                onPersisted()
                 send()
             })
     }

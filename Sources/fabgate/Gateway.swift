@@ -55,7 +55,8 @@ final class Gateway {
         if let city = configuration.cities.first {
             pusher = try CityPusher(
                 city, configuration: configuration, clock: clock, loop: loop, disk: disk,
-                onResult: { [unowned self] in told($0) })
+                onPersisted: { [unowned self] in keepWhatCityNeeds() }, onResult: { [unowned self] in told($0) })
+            keepWhatCityNeeds()
         }
     }
 
@@ -67,7 +68,8 @@ final class Gateway {
             region = try FileRegion(opening: path)
             if let size = RingStore.sizeWithTiers(region) {
                 do {
-                    region = try region.grown(to: size)
+                    let bar = ProgressBar("making room for slots and days")
+                    region = try region.grown(to: size, progress: bar.show)
                     Log.write(
                         .notice,
                         "the store \(path) was made by an older version; it is \(size >> 20) MiB long now and keeps slots and days, too"
@@ -90,6 +92,12 @@ final class Gateway {
             (region, store) = try NewStore.make(configuration)
         }
         return (region, Hub(configuration, store: store, at: now))
+    }
+
+    /// The ring may write over what the outbox's disk has rollups of.
+    private func keepWhatCityNeeds() {
+        guard let pusher else { return }
+        hub.store.mayOverwriteBefore = pusher.mayOverwriteBefore
     }
 
     // MARK: start and stop

@@ -14,7 +14,8 @@ enum NewStore {
             _ = try FileRegion(opening: unfinished)
             Files.removeFolder(unfinished)
         }
-        let region = try FileRegion(creating: unfinished, size: configuration.store.size)
+        let bar = ProgressBar("making the store of \(configuration.store.size >> 20) MiB")
+        let region = try FileRegion(creating: unfinished, size: configuration.store.size, progress: bar.show)
         let store = try RingStore.create(
             in: region, plan: StorePlan(seriesLimit: configuration.store.seriesLimit),
             identity: Digest.randomBytes(16))

@@ -1,6 +1,7 @@
 import Hub
 import Model
 import Ports
+import Store
 import Usage
 
 private let configurationOption = CommandHelp.Option(
@@ -97,13 +98,27 @@ enum CheckCommand {
             let interval = device.every ?? max(.seconds(10), device.silence / 6)
             perDay += Double(device.driver.channels.count) * 86_400_000 / Double(max(1, interval.milliseconds))
         }
-        // `Bench store` measures one byte a sample on an ordinary mix; a lab of few machines packs worse.
-        let bytesPerSample = 2.0
-        let days = perDay == 0 ? Double.infinity : Double(configuration.store.size) / (perDay * bytesPerSample)
-        let text =
-            days > 3650
-            ? "more than ten years" : "about \(Int(days.rounded(.down))) days at \(Int(perDay)) samples a day"
-        return ["store     \(configuration.storeFile): \(configuration.store.size >> 20) MiB, \(text)"]
+        // `Bench store` measures about one byte a sample on an ordinary mix; a lab of few machines packs worse. A slot
+        // takes about 16 bytes, a day 24, and a machine's own slot about 60.
+        let channels = configuration.devices.reduce(0.0) { $0 + Double($1.driver.channels.count) }
+        let machines = Double(configuration.machines.count)
+        let shares = RingStore.shares(of: configuration.store.size, seriesLimit: configuration.store.seriesLimit)
+        let samples = reach(shares.samples, perDay: perDay * 2)
+        let slots = reach(shares.slots, perDay: 96 * (channels * 16 + machines * 60))
+        let days = reach(shares.days, perDay: channels * 24)
+        return [
+            "store     \(configuration.storeFile): \(configuration.store.size >> 20) MiB, \(Int(perDay)) samples a day",
+            "  keeps   samples \(samples), quarters of an hour \(slots), days \(days)",
+            "  full    "
+                + (configuration.store.whenFull == .hold
+                    ? "holds: samples that no rollup has yet are never written over"
+                    : "writes over the oldest, and says so where no rollup has them yet"),
+        ]
+    }
+
+    private static func reach(_ bytes: Int, perDay: Double) -> String {
+        let days = perDay == 0 ? .infinity : Double(bytes) / perDay
+        return days > 3650 ? "more than ten years" : "about \(Int(days.rounded(.down))) days"
     }
 
     private static func words(_ source: UsageRule.Source) -> String {

@@ -199,7 +199,13 @@ package final class SimulatedWorld<Book: RollupBook> {
         audit.made(row, over: disk.windows[row.key]?.version)
         disk.write([.persist(row)])
         outbox.persisted(row.key, row.version)
+        keepWhatCityNeeds()
         write(outbox.takeEffects())
+    }
+
+    private func keepWhatCityNeeds() {
+        let accepted = [RollupGrain.hour, .day].compactMap(outbox.acceptedBefore)
+        hub.store.mayOverwriteBefore = accepted.min() ?? .distantPast
     }
 
     private func deliver() {
@@ -256,6 +262,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         outbox = RollupOutbox(
             epoch: 1, rows: Array(disk.rows.values), known: Array(disk.windows.values),
             seed: killing.next(), sha256: sha256)
+        keepWhatCityNeeds()
         connect()
         for message in queue {
             hub.message(message.payload.span, topic: message.topic, isRetained: false, broker: 0, at: now)

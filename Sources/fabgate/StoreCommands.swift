@@ -186,29 +186,14 @@ enum StoreCommand {
         let store = try openStore(folder(arguments))
         switch arguments.operands.first {
         case "info":
-            Console.print("\(store.statistics)")
-            if let oldest = store.oldest, let newest = store.newest {
-                Console.print("samples from \(oldest) to \(newest)")
-            }
+            for line in StoreListing.info(store) { Console.print(line) }
             return .done
         case "verify":
             let report = store.verify()
             Console.print("\(report)")
             return report.isSound ? .done : .no
         case "export":
-            let names = Dictionary(store.allSeries.map { ($0.id, "\($0.key.device)/\($0.key.channel)") }) { a, _ in a }
-            store.replay(from: .distantPast) { id, sample in
-                let value: JSON =
-                    switch sample.value {
-                    case .number(let number): .number(number)
-                    case .text(let text): .string(text)
-                    case .unknown: .null
-                    }
-                let line = JSON.object([
-                    "t": .string(sample.time.description), "series": .string(names[id] ?? "?"), "value": value,
-                ])
-                Console.print(bytes: line.bytes + [10])
-            }
+            StoreListing.export(store)
             return .done
         default: throw ToolFailure(.usage, "fabgate store takes info, verify or export")
         }

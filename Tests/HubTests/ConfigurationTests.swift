@@ -3,6 +3,7 @@ import Hub
 import Model
 import Plugs
 import Ports
+import Store
 import Testing
 import Usage
 
@@ -58,6 +59,26 @@ struct Mistake: Sendable, CustomTestStringConvertible {
 }
 
 @Suite struct ConfigurationTests {
+    @Test func storeAndFormerNamesAreRead() throws {
+        let text = good.replacingOccurrences(of: "sync: 1 s", with: "sync: 1 s, when_full: hold")
+            .replacingOccurrences(of: "id: laser-plug, driver", with: "id: laser-plug, was: old-plug, driver")
+        let configuration = try #require(read(text).0)
+        #expect(configuration.store.whenFull == .hold)
+        #expect(configuration.devices.first?.formerID == "old-plug")
+        let wrong = read(text.replacingOccurrences(of: "hold", with: "holds")).1
+        #expect(wrong.contains { $0.contains("overwrite, hold") })
+        // What is stored under the earlier name goes on under the new one.
+        let region = MemoryRegion(size: 8 << 20)
+        let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 1, count: 16))
+        let now = Now(moment: Moment(nanoseconds: 0), wall: Instant(milliseconds: 1_795_000_000_000))
+        let id = try #require(
+            try store.series(SeriesKey(device: "old-plug", channel: "power"), unit: .watt, kind: .gauge))
+        store.append(id, now.wall - .hours(1), .number(5))
+        let hub = Hub(configuration, store: store, at: now)
+        #expect(hub.store.find(SeriesKey(device: "laser-plug", channel: "power"))?.id == id)
+        #expect(hub.store.find(SeriesKey(device: "old-plug", channel: "power")) == nil)
+    }
+
     @Test func goodConfigurationIsTaken() throws {
         let (configuration, problems) = read(good)
         #expect(problems == [])

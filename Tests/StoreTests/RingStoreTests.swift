@@ -138,6 +138,102 @@ struct RingStoreTests {
         #expect(store.statistics.shortened == 1)
     }
 
+    @Test("A late sample is stored once at its place; one that is too late is counted")
+    func late() throws {
+        let work = try Workload(pages: 256, seed: 15)
+        work.store.lateness = .hours(1)
+        func at(_ minute: Int64) -> Instant { Workload.start + .minutes(minute) }
+        for minute in 0..<90 { try work.append(0, at(Int64(minute * 2)), .number(Double(minute))) }
+        let id = try #require(work.store.find(Workload.key(0))?.id)
+        for _ in 0..<2 {
+            for minute in [1, 171, 151, 171, 119, 117] as [Int64] {
+                work.store.append(id, at(minute), .number(7))
+                work.store.append(id, at(minute), .text("late \(minute)"))
+            }
+            try work.commit()
+            try work.sync()
+            let counts = work.store.statistics
+            #expect(counts.tooLate == 4)
+            let late = Workload.everything(work.store, id).filter {
+                $0.time.milliseconds / 60_000 % 2 != at(0).milliseconds / 60_000 % 2
+            }
+            #expect(late.map(\.time) == [119, 119, 151, 151, 171, 171].map(at))
+            let times = Workload.everything(work.store, id).map(\.time)
+            #expect(times == times.sorted())
+            try work.reopen()
+            work.store.lateness = .hours(1)
+        }
+    }
+
+    @Test("A full ring that holds writes over nothing, counts what it cannot take, and goes on when it may")
+    func holds() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 24, seed: 16)
+        work.disk.isRecording = false
+        work.store.whenFull = .hold
+        work.store.mayOverwriteBefore = Workload.start
+        var trouble: StoreError?
+        for _ in 0..<400 where trouble == nil || work.store.statistics.refused == 0 {
+            for _ in 0..<60 { try work.appendRandom(series: 6) }
+            do { try work.commit() } catch let error as StoreError { trouble = error }
+            try work.sync()
+        }
+        #expect(trouble?.kind == .held)
+        #expect(work.store.isHolding && work.store.statistics.isHolding)
+        #expect(work.store.statistics.overwrittenSamples == 0)
+        #expect(work.store.statistics.refused > 0)
+        let kept = work.store.statistics.samples
+        #expect(Workload.missing(work.store, work.entries, first: work.entries.count, "") == work.entries.count - kept)
+        // The outbox has taken everything.
+        work.store.mayOverwriteBefore = .distantFuture
+        for _ in 0..<10 {
+            for _ in 0..<60 { try work.appendRandom(series: 6) }
+            try work.commit()
+            try work.sync()
+        }
+        #expect(!work.store.isHolding)
+        #expect(work.store.statistics.overwrittenSamples > 0)
+        #expect(work.store.statistics.overwrittenUnrolled == 0)
+    }
+
+    @Test("A renamed series keeps its number and samples, also after a restart; a taken name is refused")
+    func renamed() throws {
+        let work = try Workload(pages: 128, seed: 17)
+        try work.append(0, Workload.start, .number(1))
+        try work.append(1, Workload.start, .number(2))
+        try work.commit()
+        try work.sync()
+        let id = try #require(work.store.find(Workload.key(0))?.id)
+        let new = SeriesKey(device: "laser", channel: "power")
+        #expect(!(try work.store.rename(Workload.key(0), to: Workload.key(1))))
+        #expect(!(try work.store.rename(Workload.key(5), to: new)))
+        #expect(try work.store.rename(Workload.key(0), to: new))
+        #expect(work.store.find(Workload.key(0)) == nil)
+        try work.commit()
+        try work.reopen()
+        #expect(work.store.find(new)?.id == id)
+        #expect(work.store.find(Workload.key(0)) == nil)
+        #expect(Workload.everything(work.store, id).map(\.value) == [.number(1)])
+        #expect(throws: StoreError.self) {
+            try work.store.rename(new, to: SeriesKey(device: "x", channel: String(repeating: "x", count: 65)))
+        }
+    }
+
+    @Test("A flood of new names grows neither memory nor disk, and is counted")
+    func flood() throws {
+        let work = try Workload(pages: 128, series: 20, seed: 18)
+        for number in 0..<20 { try work.append(number, Workload.start, .number(1)) }
+        try work.commit()
+        let written = work.store.statistics.writtenBytes
+        for number in 0..<20_000 {
+            #expect(
+                try work.store.series(SeriesKey(device: "new-\(number)", channel: "x"), unit: nil, kind: .gauge) == nil)
+        }
+        try work.commit()
+        #expect(work.store.statistics.series == 20)
+        #expect(work.store.statistics.refusedSeries == 20_000)
+        #expect(work.store.statistics.writtenBytes == written)
+    }
+
     @Test("A commit of nothing writes nothing")
     func idle() throws {
         let work = try Workload(pages: 128, seed: 6)

@@ -18,6 +18,8 @@ final class Workload {
     private(set) var entries: [Entry] = []
     private var mark = SimulatedDisk.Mark()
     private var last: [SeriesKey: Sample] = [:]
+    private var seen: Set<Entry> = []
+    private var newest: [SeriesKey: Instant] = [:]
     private var time = Workload.start
     /// Records of tiers, in order of arrival.
     private(set) var puts: [TierPuts.Put] = []
@@ -44,9 +46,15 @@ final class Workload {
         mark.committed = entries.count
         mark.durable = entries.count
         for entry in entries {
-            last[entry.series] = entry.sample
+            remember(entry)
             time = max(time, entry.sample.time)
         }
+    }
+
+    private func remember(_ entry: Entry) {
+        seen.insert(entry)
+        last[entry.series] = entry.sample
+        newest[entry.series] = max(newest[entry.series] ?? .distantPast, entry.sample.time)
     }
 
     static func key(_ number: Int) -> SeriesKey {
@@ -59,7 +67,12 @@ final class Workload {
         guard let id = try store.series(key, unit: number % 2 == 0 ? .watt : nil, kind: kind) else { return }
         store.append(id, time, value)
         let sample = Sample(time: time, value: value)
-        if last[key] != sample { entries.append(Entry(series: key, sample: sample)) }
+        // The last sample again, or an older one that is there already.
+        let isNew = seen.insert(Entry(series: key, sample: sample)).inserted
+        if isNew || last[key] != sample && sample.time >= newest[key] ?? .distantPast {
+            entries.append(Entry(series: key, sample: sample))
+        }
+        newest[key] = max(newest[key] ?? .distantPast, sample.time)
         last[key] = sample
         mark.appended = entries.count
     }
@@ -178,7 +191,9 @@ final class Workload {
         mark.puts = puts.count
         mark.committedPuts = puts.count
         last = [:]
-        for entry in entries { last[entry.series] = entry.sample }
+        seen = []
+        newest = [:]
+        for entry in entries { remember(entry) }
         mark.appended = kept
         mark.committed = kept
         note()

@@ -133,6 +133,8 @@ package enum Console {
     package static func print(_ text: String) { write(text + "\n", to: 1) }
     package static func print(bytes: [UInt8]) { write(bytes, to: 1) }
     package static func complain(_ text: String) { write(text + "\n", to: 2) }
+    /// To standard error, without an end of line.
+    package static func progress(_ text: String) { write(text, to: 2) }
     /// Whether colour and progress make sense there.
     package static var isErrorTerminal: Bool { isatty(2) == 1 && getenv("NO_COLOR") == nil }
     package static var isOutputTerminal: Bool { isatty(1) == 1 }
