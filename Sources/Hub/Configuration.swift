@@ -15,6 +15,8 @@ package struct Configuration: Sendable {
         package var ca: String?
         package var cert: String?
         package var key: String?
+        /// The name in the server's certificate, where it is another one than that of its address.
+        package var serverName: String?
     }
 
     package struct Broker: Sendable {

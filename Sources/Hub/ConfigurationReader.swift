@@ -184,10 +184,17 @@ package struct ConfigurationReader {
             speed: speed, realOrigin: origins[0], labOrigin: origins[1])
     }
 
-    mutating func readTLS(_ fields: inout Fields) -> Configuration.TLSFiles? {
+    mutating func readTLS(_ fields: inout Fields, mayNameServer: Bool = false) -> Configuration.TLSFiles? {
         guard var tls = fields.map("tls", &problems) else { return nil }
         let files = Configuration.TLSFiles(
-            ca: tls.text("ca", &problems), cert: tls.text("cert", &problems), key: tls.text("key", &problems))
+            ca: tls.text("ca", &problems), cert: tls.text("cert", &problems), key: tls.text("key", &problems),
+            serverName: mayNameServer ? tls.text("server_name", &problems) : nil)
+        if files.serverName != nil, files.ca == nil {
+            problems.add(
+                tls.position,
+                "'server_name' needs 'ca': the authority whose word is taken for that name, such as the printer maker's"
+            )
+        }
         if (files.cert == nil) != (files.key == nil) {
             problems.add(tls.position, "'cert' and 'key' go together; give both or neither")
         }
@@ -237,7 +244,7 @@ package struct ConfigurationReader {
         let passwordFile = fields.text("password_file", &problems)
         let clientID = fields.text("client_id", &problems)
         let version = fields.integer("version", in: 3...5, &problems) ?? 3
-        let tls = readTLS(&fields)
+        let tls = readTLS(&fields, mayNameServer: true)
         guard let name, let text else { return }
         guard let url = Self.url(text), ["mqtt", "mqtts"].contains(url.scheme), url.path.isEmpty || url.path == "/"
         else {

@@ -80,7 +80,10 @@ extension Configuration.Broker {
     /// For a connection under this client id; with its password, which is read from its file here.
     func settings(clientID: String, cleanSession: Bool) throws -> MQTTSettings {
         let password = try passwordFile.map { try Files.secret($0) }
-        let files = usesTLS ? MQTTTLS(caFile: tls?.ca, certFile: tls?.cert, keyFile: tls?.key) : nil
+        let files =
+            usesTLS
+            ? MQTTTLS(
+                caFile: tls?.ca, certFile: tls?.cert, keyFile: tls?.key, serverName: tls?.serverName) : nil
         return MQTTSettings(
             name: name, host: host, port: UInt16(port), version: isVersion5 ? .v5 : .v311, username: username,
             password: password, clientID: clientID, cleanSession: cleanSession, tls: files)

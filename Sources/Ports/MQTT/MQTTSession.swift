@@ -84,7 +84,9 @@ final class MQTTSession: @unchecked Sendable {
                 mosquitto_will_set(
                     handle, will.topic, CInt(will.payload.count), will.payload, CInt(will.qos), will.retain))
         }
-        if let tls = settings.tls {
+        if let tls = settings.tls, let name = tls.serverName {
+            results.append(fabgate_mosquitto_expect_name(handle, name, tls.caFile, tls.certFile, tls.keyFile))
+        } else if let tls = settings.tls {
             let folder = tls.caFile == nil ? "/etc/ssl/certs" : nil
             results.append(mosquitto_tls_set(handle, tls.caFile, folder, tls.certFile, tls.keyFile, nil))
             // The oldest version that is allowed: by default it would be 1.1.

@@ -14,11 +14,16 @@ package struct MQTTTLS: Hashable, Sendable {
     /// The client's certificate and key, both or none.
     package var certFile: String?
     package var keyFile: String?
+    /// The name that the broker's certificate must have, instead of the host's: a printer's is its serial number.
+    package var serverName: String?
 
-    package init(caFile: String? = nil, certFile: String? = nil, keyFile: String? = nil) {
+    package init(
+        caFile: String? = nil, certFile: String? = nil, keyFile: String? = nil, serverName: String? = nil
+    ) {
         self.caFile = caFile
         self.certFile = certFile
         self.keyFile = keyFile
+        self.serverName = serverName
     }
 }
 
