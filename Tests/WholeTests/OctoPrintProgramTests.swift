@@ -115,6 +115,13 @@ private struct PrinterGateway {
         }
     }
 
+    /// Answers over HTTP so far.
+    var answers: Int? {
+        let text = HTTPGet.body("http://127.0.0.1:\(port)/metrics") ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("fabgate_http_answers_total ") }
+        return line.flatMap { Int($0.split(separator: " ")[1]) }
+    }
+
     func see(_ wanted: String) async throws {
         try await eventually("the gateway's state \(wanted)", within: 90) {
             machine?["state"]?.text == wanted ? true : nil
@@ -173,8 +180,11 @@ private struct PrinterGateway {
         // Killed within a print that ends meanwhile: the file's history knows how.
         try octoPrint.print("meanwhile.gcode", moves: 1200)
         try await gateway.see("running")
-        // The file's counts are noted with the first answers of the API.
-        try await Task.sleep(nanoseconds: 5_000_000_000)
+        // How often the file was printed is noted with the first answers of the API.
+        let before = try #require(gateway.answers)
+        try await eventually("more answers of the API", within: 90) {
+            (gateway.answers ?? 0) >= before + 6 ? true : nil
+        }
         process.kill()
         try await octoPrint.become("Operational")
         process = try gateway.start("gateway-3")
