@@ -7,8 +7,9 @@ extension Hub {
     package mutating func storeFails(_ reason: String) {
         if storeTrouble != reason { act(.log(.error, "store: \(reason)")) }
         storeTrouble = reason
+        // Said once: a tick at each failed commit would bring the next commit, and so on without a pause.
+        if !storeFailed { alertsMayDiffer = true }
         storeFailed = true
-        alertsMayDiffer = true
     }
 
     package mutating func storeWorks() {
