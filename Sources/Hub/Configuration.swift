@@ -88,6 +88,18 @@ package struct Configuration: Sendable {
         package var disagreesAbove: Double?
         /// So long it may, before that is an alert.
         package var disagreesAfter = Duration.minutes(10)
+        /// Those of a press that are used; nil for all.
+        package var zones: [String]?
+        package var material: MaterialRule
+        package var scales: [Scale]
+    }
+
+    /// A channel that weighs something of a machine.
+    package struct Scale: Hashable, Sendable {
+        /// An index into `devices`.
+        package var device: Int
+        package var channel: String
+        package var role: MassRole
     }
 
     package struct Store: Sendable {
@@ -130,6 +142,7 @@ package struct Configuration: Sendable {
     package var lines: [Line] = []
     package var endpoints: [Endpoint] = []
     package var devices: [Device] = []
+    package var moulds: [Mould] = []
     package var machines: [Machine] = []
     package var store = Store()
     package var http = HTTP()

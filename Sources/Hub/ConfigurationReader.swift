@@ -35,6 +35,7 @@ package struct ConfigurationReader {
         each("mqtt", &files, "broker") { $0.readBroker(&$1) }
         each("serial", &files, "serial line") { $0.readLine(&$1) }
         each("devices", &files, "device") { $0.readDevice(&$1) }
+        readMoulds(&files)
         each("machines", &files, "machine") { $0.readMachine(&$1) }
         each("city", &files, "city") { $0.readCity(&$1) }
         checkLines(files.first?.position)
@@ -296,12 +297,13 @@ package struct ConfigurationReader {
         }
         let energy = readEnergy(&fields, devices)
         let source = readUsage(&fields, devices)
+        let (material, scales) = readMaterial(&fields, devices)
         guard let id, let source else { return }
         configuration.machines.append(
             Configuration.Machine(
                 id: id, name: title ?? id, machineClass: machineClass.rawValue, devices: devices, energy: energy,
-                source: source.0, itemsPerShot: source.items, disagreesAbove: source.contradiction.above,
-                disagreesAfter: source.contradiction.after))
+                source: source.source, itemsPerShot: source.items, disagreesAbove: source.contradiction.above,
+                disagreesAfter: source.contradiction.after, zones: source.zones, material: material, scales: scales))
     }
 
     /// Whose counters are a machine's energy: as configured, else every device that has one.
@@ -328,7 +330,7 @@ package struct ConfigurationReader {
     /// What tells a machine's use: as configured, else the best that its devices offer.
     private mutating func readUsage(
         _ fields: inout Fields, _ devices: [Int]
-    ) -> (UsageRule.Source, items: Int?, contradiction: Contradiction)? {
+    ) -> (source: UsageRule.Source, items: Int?, contradiction: Contradiction, zones: [String]?)? {
         let channels = devices.flatMap { configuration.devices[$0].driver.channels.map(\.name) }
         let offers = (
             state: channels.contains("state"), power: channels.contains("power"),
@@ -343,6 +345,7 @@ package struct ConfigurationReader {
                 : offers.press ? "press" : offers.power ? "power" : offers.occupied ? "occupied" : "none")
         let items = usage?.integer("items_per_shot", in: 1...10_000, &problems)
         var source: UsageRule.Source?
+        var zones: [String]?
         switch from {
         case "none": source = UsageRule.Source.none
         case "state": source = .state
@@ -353,6 +356,10 @@ package struct ConfigurationReader {
             var rule = PressRule()
             if let soak = usage?.duration("soak", example: "10 min", &problems) { rule.soak = soak }
             if let shots = usage?.duration("shots_within", example: "15 min", &problems) { rule.shotsWithin = shots }
+            rule.alarmsAreFaults = usage?.choice("alarms", of: AlarmUse.self, &problems) == .fault
+            rule.countsShots = channels.contains("shots")
+            zones = readZones(&usage, channels)
+            if zones == nil { checkZones(fields, devices) }
             source = .press(rule)
         default:
             let names = ["state", "power", "press", "occupied", "none"]
@@ -369,7 +376,24 @@ package struct ConfigurationReader {
         }
         let contradiction = Contradiction(&usage, applies: from == "state" && offers.power, &problems)
         usage?.finish(&problems)
-        return source.map { ($0, items, contradiction) }
+        return source.map { ($0, items, contradiction, zones) }
+    }
+
+    /// What a controller's alarm means.
+    private enum AlarmUse: String, CaseIterable { case fault, show }
+
+    /// `zones: [1, 2]`: those of a press that are used; a controller may have more inputs than thermocouples.
+    private mutating func readZones(_ usage: inout Fields?, _ channels: [String]) -> [String]? {
+        guard let items = usage?.list("zones", &problems) else { return nil }
+        return items.compactMap { item in
+            if let number = item.number, channels.contains("temperature.zone\(Int(number))") {
+                return "zone\(Int(number))"
+            }
+            problems.add(
+                item.position,
+                "'zones' lists the numbers of zones that the machine's devices give, not \(item.kindInWords)")
+            return nil
+        }
     }
 
     private mutating func readCity(_ fields: inout Fields) {

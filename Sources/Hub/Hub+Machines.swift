@@ -12,7 +12,7 @@ extension Hub {
             DevicePart(roles: device.driver.channels.map { $0.name == "online" ? .online : .none })
         }
         for (machineIndex, machine) in configuration.machines.enumerated() {
-            var given: Set<String> = []
+            var given: Set<Role> = []
             var tellers = 0
             for index in machine.devices {
                 let device = configuration.devices[index]
@@ -20,7 +20,7 @@ extension Hub {
                 for (channel, description) in device.driver.channels.enumerated() {
                     let role = role(of: description.name, device: index, in: machine)
                     guard role != .none else { continue }
-                    if case .energy = role {} else if !given.insert(description.name).inserted { continue }
+                    guard given.insert(role).inserted else { continue }
                     parts[index].roles[channel] = role
                     guard tells(role, machine.source), parts[index].teller == nil else { continue }
                     parts[index].teller = tellers
@@ -47,12 +47,14 @@ extension Hub {
         case "shots": return .shots
         case "items": return .items
         case "occupied": return .occupied
+        case "scrap": return .scrap
+        case "button": return .button
+        case "mould": return .mould
         case "energy": return machine.energy.firstIndex(of: device).map(Role.energy) ?? .none
         default:
+            if let role = Self.scaleRole(of: channel, device: device, in: machine) { return role }
             guard case .press = machine.source else { return .none }
-            if channel.hasPrefix("temperature.zone") { return .zoneTemperature(String(channel.dropFirst(12))) }
-            if channel.hasPrefix("setpoint.zone") { return .zoneSetpoint(String(channel.dropFirst(9))) }
-            return .none
+            return Self.zoneRole(of: channel, in: machine)
         }
     }
 
@@ -65,7 +67,7 @@ extension Hub {
         return MachineUsage(
             UsageRule(
                 source: machine.source, energy: energy, itemsPerShot: machine.itemsPerShot.map(Int64.init),
-                tellers: machine.devices.count, disagreesAbove: machine.disagreesAbove),
+                tellers: machine.devices.count, disagreesAbove: machine.disagreesAbove, material: machine.material),
             start: start)
     }
 
@@ -73,7 +75,8 @@ extension Hub {
         let channels = device.driver.channels
         return DeviceRuntime(
             configuration: device, driver: device.driver, channels: channels, roles: part.roles, machine: part.machine,
-            teller: part.teller, series: [SeriesID?](repeating: nil, count: channels.count),
+            presence: Presence(teller: part.teller, part.roles),
+            series: [SeriesID?](repeating: nil, count: channels.count),
             latest: [Latest?](repeating: nil, count: channels.count))
     }
 
@@ -94,6 +97,9 @@ extension Hub {
             for (channel, description) in devices[index].channels.enumerated() where description.name != "online" {
                 devices[index].series[channel] = open(id, description.name, description.unit, description.kind)
             }
+        }
+        for index in machines.indices where !machines[index].configuration.material.moulds.isEmpty {
+            machines[index].mouldSeries = open("machine:\(machines[index].configuration.id)", "mould", nil, .event)
         }
         beatSeries = open(Self.ownDevice, "beat", nil, .event)
         if devices.contains(where: { $0.series.contains(nil) && $0.channels.count > 1 }), storeTrouble == nil {
@@ -127,13 +133,18 @@ extension Hub {
         guard let machine = devices[index].machine else { return }
         touch(machine)
         devices[index].roles[channel].apply(value, to: &machines[machine].usage, at: time)
+        switch (devices[index].roles[channel], value) {
+        case (.zoneTemperature, .number(let celsius)), (.zoneSetpoint, .number(let celsius)):
+            watchHeat(celsius, devices[index].roles[channel], machine)
+        default: break
+        }
     }
 
     mutating func applyOnline(_ isOnline: Bool, device index: Int, at time: Instant) {
         devices[index].isOnline = isOnline
-        guard let machine = devices[index].machine, let teller = devices[index].teller else { return }
+        guard let machine = devices[index].machine else { return }
         touch(machine)
-        machines[machine].usage.observe(online: isOnline, teller: teller, at: time)
+        devices[index].presence.apply(isOnline, to: &machines[machine].usage, at: time)
     }
 
     /// From `time` on the gateway knew nothing.
@@ -180,7 +191,7 @@ extension Role {
             usage.observe(temperature: celsius, zone: zone, at: time)
         case (.zoneTemperature(let zone), .unknown): usage.observe(temperature: nil, zone: zone, at: time)
         case (.zoneSetpoint(let zone), .number(let celsius)): usage.observe(setpoint: celsius, zone: zone, at: time)
-        default: break
+        default: applyMaterial(value, to: &usage, at: time)
         }
     }
 }

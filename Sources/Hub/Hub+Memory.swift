@@ -46,7 +46,8 @@ private struct Column {
 private struct UsageInput {
     enum Meaning {
         case role(Role, Kind)
-        case online(teller: Int)
+        case online(Presence)
+        case mould
         case beat
     }
     let series: SeriesID
@@ -63,6 +64,7 @@ extension Hub {
 
     /// Computes all machines from the store, and marks the time since its last sample as not known.
     mutating func remember(from start: Instant, at now: Now) {
+        recallMoulds(before: start)
         for machine in machines.indices {
             var usage = machines[machine].usage
             replay(machine, inputs(of: machine).inputs, &usage, after: start - .milliseconds(1), to: now.wall)
@@ -126,12 +128,13 @@ extension Hub {
     private func inputs(of machine: Int) -> (inputs: [UsageInput], isWhole: Bool) {
         var inputs: [UsageInput] = []
         var isWhole = true
+        if let series = machines[machine].mouldSeries { inputs.append(UsageInput(series: series, meaning: .mould)) }
         for index in configuration.machines[machine].devices {
             let device = devices[index]
             // In this order where times are equal: it is there, then it speaks.
-            if let teller = device.teller {
+            if !device.presence.isIdle {
                 if let series = device.onlineSeries {
-                    inputs.append(UsageInput(series: series, meaning: .online(teller: teller)))
+                    inputs.append(UsageInput(series: series, meaning: .online(device.presence)))
                 } else {
                     isWhole = false
                 }
@@ -194,7 +197,8 @@ extension Hub {
         switch meaning {
         case .role(let role, let kind):
             role.apply(other.map { $0.value(kind) } ?? .number(number), to: &usage, at: time)
-        case .online(let teller): usage.observe(online: number > 0, teller: teller, at: time)
+        case .online(let presence): presence.apply(number > 0, to: &usage, at: time)
+        case .mould: if case .text(let name)? = other { usage.observe(mould: name, at: time) }
         case .beat:
             if case .text(let reason)? = other { usage.blind(reason, at: time) } else { usage.advance(to: time) }
         }

@@ -31,7 +31,9 @@ extension Hub {
             localDate: window.date,
             coverage: RollupCoverage(
                 usage: Self.share(known, of: length * Int64(parts.count)),
-                energy: Self.share(metered.reduce(0) { $0 + $1.covered }, of: metered.reduce(0) { $0 + $1.expected })),
+                energy: Self.share(metered.reduce(0) { $0 + $1.covered }, of: metered.reduce(0) { $0 + $1.expected }),
+                mass: Self.share(
+                    parts.reduce(0) { $0 + $1.massCovered }, of: parts.reduce(0) { $0 + $1.massExpected })),
             lateDropped: parts.reduce(0) { $0 + $1.late },
             openSeconds: lab.open.isEmpty
                 ? nil : lab.open.open(from: window.start, to: window.end, in: lab.zone).milliseconds / 1000,
@@ -46,6 +48,9 @@ extension Hub {
         /// Milliseconds for which its energy is known, and for which it could be.
         let covered: Int64
         let expected: Int64
+        /// The same for its mass.
+        let massCovered: Int64
+        let massExpected: Int64
         let late: Int64
     }
 
@@ -65,14 +70,21 @@ extension Hub {
         }
         totals.energyCorrections = sum.corrections
         if channels.contains("shots") { totals.shots = sum.shots }
-        if channels.contains("items") || machine.configuration.itemsPerShot != nil { totals.items = sum.items }
-        if channels.contains("scrap") { totals.scrap = sum.scrap }
+        if countsItems(machine) { totals.items = sum.items }
+        if countsScrap(machine) { totals.scrap = sum.scrap }
         totals.massIn = Self.byName(sum.massIn)
         totals.massProduct = Self.byName(sum.massProduct)
         totals.massScrap = Self.byName(sum.massScrap)
         let usage = CityLink.MachineUsage(
             id: machine.configuration.id, className: machine.configuration.machineClass, totals: totals)
-        return Part(usage: usage, covered: sum.energyCovered, expected: expected, late: sum.late)
+        // Where shots and scale disagree, only what they agree on is known.
+        let material = machine.configuration.material
+        let massExpected = length * material.sources
+        let massCovered = min(sum.massCovered, massExpected)
+        return Part(
+            usage: usage, covered: sum.energyCovered, expected: expected,
+            massCovered: material.evidence(sum)?.known(of: massCovered) ?? massCovered, massExpected: massExpected,
+            late: sum.late)
     }
 
     /// Polymers of which there was any, with their milligrams.

@@ -48,6 +48,10 @@ extension Hub {
             due.beat = now.moment + Self.beat
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
             keepMemories(at: now.wall)
+            if beats % (Self.mouldNoteEvery.milliseconds / Self.beat.milliseconds) == 0 { noteMoulds(at: now.wall) }
+            beats += 1
+            // Two accounts of mass drift apart, or meet, without a word of anybody.
+            alertsMayDiffer = true
         }
         if now.moment >= due.machines {
             due.machines = .never

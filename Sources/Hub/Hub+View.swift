@@ -30,6 +30,11 @@ package struct MachineView: Sendable {
     package let countsEnergy: Bool
     package let countsShots: Bool
     package let countsItems: Bool
+    package let countsScrap: Bool
+    /// The zones of a press; empty for other machines.
+    package let zones: [ZoneView]
+    /// nil where nothing tells its material.
+    package let material: MaterialView?
     package let devices: [DeviceView]
     package let series: [String]
 }
@@ -48,7 +53,7 @@ package struct Alert: Sendable, Hashable {
 extension Hub {
     package func machineViews(at now: Now) -> [MachineView] {
         let midnight = configuration.lab.zone.start(of: configuration.lab.zone.date(at: now.wall))
-        return machines.map { machine in
+        return machines.enumerated().map { index, machine in
             var today = machine.usage.slots.sum(from: midnight, to: now.wall.floor(to: Slot.length) + Slot.length)
             // What is not decided yet counts as what the machine does now; what was never observed, as unknown.
             let open = now.wall - max(machine.usage.settled, midnight)
@@ -61,8 +66,9 @@ extension Hub {
                 reason: machine.usage.reason, since: machine.usage.since, power: machine.usage.power, today: today,
                 countsEnergy: !machine.configuration.energy.isEmpty,
                 countsShots: machine.usage.countsShots,
-                countsItems: machine.usage.countsItems || machine.configuration.itemsPerShot != nil,
-                devices: own.map(deviceView), series: own.flatMap { deviceSeries(devices[$0]) })
+                countsItems: countsItems(machine), countsScrap: countsScrap(machine), zones: zoneViews(index),
+                material: materialView(index, from: midnight, at: now.wall), devices: own.map(deviceView),
+                series: own.flatMap { deviceSeries(devices[$0]) })
         }
     }
 
@@ -153,6 +159,7 @@ extension Hub {
                 .warning, "blocked/\(machine.configuration.id)", "\(name) needs a person: \(machine.usage.reason)",
                 "\(name): 사람의 조치가 필요합니다 (\(machine.usage.reason))", machine: index, since: machine.usage.since)
         }
+        for index in machines.indices { alerts += heatAlerts(of: index) + materialAlerts(of: index) }
         return alerts.sorted { $0.severity == .error && $1.severity != .error }
     }
 

@@ -27,6 +27,7 @@ package struct Hub {
     /// The store's oldest sample when it was looked at first: nothing was written over while that is still there.
     var firstOldest: Instant?
     var nextCheckpoint = Instant.distantPast
+    var beats: Int64 = 0
     var toldAlerts: [Alert] = []
     /// Something happened that can begin or end an alert.
     var alertsMayDiffer = true
@@ -251,6 +252,9 @@ package struct Hub {
             }
             return
         }
+        if devices[index].roles[reading.channel] == .mould, let fault = misnamed(reading.value, of: index) {
+            return count(fault, of: index, at: time)
+        }
         devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
         if let series = devices[index].series[reading.channel] {
             store.append(series, time, StoredValue(reading.value))
@@ -259,6 +263,7 @@ package struct Hub {
             tally.noSeries += 1
         }
         apply(reading.value, channel: reading.channel, device: index, at: time)
+        obey(reading.value, channel: reading.channel, device: index, at: now)
         tell(reading, of: index, at: time)
     }
 

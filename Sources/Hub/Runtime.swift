@@ -9,11 +9,15 @@ enum Role: Hashable {
     case none
     /// Not a quantity but a sign of life; kept by the hub itself.
     case online
-    case state, job, power, shots, items, occupied
+    case state, job, power, shots, items, occupied, scrap, button, mould
     /// Index among the machine's energy counters.
     case energy(Int)
     case zoneTemperature(String)
     case zoneSetpoint(String)
+    case zoneAlarm(String)
+    case scale(MassRole)
+    case scaleRest(MassRole)
+    case scaleNet(MassRole)
 }
 
 struct DeviceRuntime {
@@ -23,8 +27,10 @@ struct DeviceRuntime {
     let roles: [Role]
     /// Index of the machine that it belongs to.
     let machine: Int?
+    /// What its coming and going means to the machine.
+    let presence: Presence
     /// Which one it is of the devices that tell the machine's state; nil where its silence does not make it offline.
-    let teller: Int?
+    var teller: Int? { presence.teller }
     var series: [SeriesID?]
     var onlineSeries: SeriesID?
     var isOnline: Bool?
@@ -92,6 +98,10 @@ struct BrokerRuntime {
 struct MachineRuntime {
     let configuration: Configuration.Machine
     var usage: MachineUsage
+    /// Which mould somebody put in, for machines that have some.
+    var mouldSeries: SeriesID?
+    /// Temperatures and set values that are beyond what its polymer bears.
+    var tooHot: Set<Role> = []
     var told: (state: MachineState, reason: String) = (.unknown, "")
     var lastCorrection: UsageEvent?
     /// It stands in `Hub.touched`.

@@ -19,3 +19,32 @@ package enum Polymer: String, CaseIterable, Sendable {
         }
     }
 }
+
+/// Temperatures of a polymer in a hand press, in °C: to be shown and warned of, never to be set.
+///
+/// Softening is what the Precious Plastic poster says; the range in which it flows is the melt range that makers of
+/// moulding machines give, cut at what a hand press may be heated to.
+package struct PolymerHeat: Hashable, Sendable {
+    package let softens: Double
+    package let flows: ClosedRange<Double>
+
+    /// Whatever is in it, a hand press that is hotter than this makes fumes.
+    package static let most = 260.0
+}
+
+extension Polymer {
+    /// nil where nothing is known of it in a hand press: PET and ABS do not belong into one.
+    package var heat: PolymerHeat? {
+        switch self {
+        case .pp: PolymerHeat(softens: 170, flows: 190...260)
+        case .hdpe: PolymerHeat(softens: 120, flows: 180...260)
+        case .ldpe: PolymerHeat(softens: 120, flows: 180...260)
+        case .ps: PolymerHeat(softens: 140, flows: 200...250)
+        case .pla: PolymerHeat(softens: 160, flows: 210...240)
+        case .pet, .abs, .other: nil
+        }
+    }
+
+    /// A zone that is hotter than this is told to people.
+    package var most: Double { heat?.flows.upperBound ?? PolymerHeat.most }
+}

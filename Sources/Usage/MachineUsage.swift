@@ -17,22 +17,24 @@ package struct UsageRule: Hashable, Sendable {
     package var source: Source
     /// One for each energy counter of the machine, in the order in which they are observed.
     package var energy: [CounterRule]
-    /// Items that one shot makes; nil where only an item counter can tell.
+    /// Items that one shot makes; nil where only a mould or an item counter can tell.
     package var itemsPerShot: Int64?
     /// How many devices tell the state: the machine is lost when the last of them is.
     package var tellers: Int
     /// A machine that says itself that it idles and draws this many watts contradicts itself.
     package var disagreesAbove: Double?
+    package var material: MaterialRule
 
     package init(
         source: Source, energy: [CounterRule], itemsPerShot: Int64? = nil, tellers: Int = 1,
-        disagreesAbove: Double? = nil
+        disagreesAbove: Double? = nil, material: MaterialRule = MaterialRule()
     ) {
         self.source = source
         self.energy = energy
         self.itemsPerShot = itemsPerShot
         self.tellers = tellers
         self.disagreesAbove = disagreesAbove
+        self.material = material
     }
 }
 
@@ -71,6 +73,7 @@ package struct MachineUsage: Hashable, Sendable {
     private var meters: [CounterMeter]
     private var shotMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 2, settle: .seconds(20)))
     private var itemMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 20, settle: .seconds(20)))
+    private var material: Material
     private var tellers: [Bool?]
     private let usesPower: Bool
     /// Everything that was heard or looked at lies before.
@@ -83,6 +86,7 @@ package struct MachineUsage: Hashable, Sendable {
         self.rule = rule
         timeline = Timeline(start: start)
         meters = rule.energy.map(CounterMeter.init)
+        material = Material(rule.material)
         tellers = [Bool?](repeating: nil, count: rule.tellers)
         if case .press(let rule) = rule.source { press = PressSensors(rule) } else { press = PressSensors(PressRule()) }
         if case .power(let levels) = rule.source {
@@ -162,6 +166,24 @@ package struct MachineUsage: Hashable, Sendable {
         followPress(at: time)
     }
 
+    /// Whether a press zone's controller gives alarm.
+    package mutating func observe(alarm isOn: Bool, zone: String, at time: Instant) {
+        guard let time = inOrder(time), case .press = rule.source else { return }
+        advance(to: time)
+        press.alarm(zone, isOn, at: time)
+        followPress(at: time)
+    }
+
+    /// The device that gives some of a press's zones, or counts its shots, is gone, while others are still there.
+    package mutating func observe(silenceOf zones: [String], shots: Bool, at time: Instant) {
+        guard case .press = rule.source, !zones.isEmpty || shots, timeline.state != .offline,
+            let time = inOrder(time)
+        else { return }
+        advance(to: time)
+        press.silence(of: zones, shots: shots)
+        followPress(at: time)
+    }
+
     /// An energy counter in mWh.
     package mutating func observe(energy raw: Int64, counter: Int, at time: Instant) {
         guard inOrder(time) != nil, meters.indices.contains(counter),
@@ -179,16 +201,24 @@ package struct MachineUsage: Hashable, Sendable {
     /// A cumulative count of shots.
     package mutating func observe(shots raw: Int64, at time: Instant) {
         countsShots = true
-        guard let place = inOrder(time), let step = shotMeter.observe(raw, at: time), step.advance > 0 else { return }
-        let items = rule.itemsPerShot.map { $0 * step.advance } ?? 0
-        _ = table.change(at: time) {
-            $0.shots += step.advance
-            $0.items += items
-        }
+        guard let place = inOrder(time) else { return }
+        let step = shotMeter.observe(raw, at: time)
+        if let step { book(step, at: time) }
         guard case .press = rule.source else { return }
         advance(to: place)
-        press.shot(at: place)
+        press.counts(at: place)
+        if let step, step.advance > 0 { press.shot(at: place) }
         followPress(at: place)
+    }
+
+    private mutating func book(_ step: CounterStep, at time: Instant) {
+        let items = material.shots(step.advance, since: step.since, at: time, &table)
+        guard step.advance > 0 else { return }
+        let made = items ?? (rule.itemsPerShot ?? 0) * step.advance
+        _ = table.change(at: time) {
+            $0.shots += step.advance
+            $0.items += countsItems ? 0 : made
+        }
     }
 
     /// A cumulative count of items made.
@@ -197,6 +227,48 @@ package struct MachineUsage: Hashable, Sendable {
         guard inOrder(time) != nil, let step = itemMeter.observe(raw, at: time), step.advance > 0 else { return }
         _ = table.change(at: time) { $0.items += step.advance }
     }
+
+    // MARK: material
+
+    /// The zones of a press that ever spoke.
+    package var zoneNames: [String] { press.zoneNames }
+
+    /// The mould in the machine, where it is known, and since when that is known.
+    package var mould: Mould? { material.mould.map { rule.material.moulds[$0] } }
+    package var mouldChosen: Instant? { material.chosenAt }
+    package var countsScrap: Bool { material.countsScrap }
+
+    /// Another mould is in the machine now.
+    package mutating func observe(mould name: String, at time: Instant) {
+        if inOrder(time) != nil { material.choose(name, at: time) }
+    }
+
+    /// A cumulative count of items that were no good.
+    package mutating func observe(scrap raw: Int64, at time: Instant) {
+        if inOrder(time) != nil { material.scrap(raw, at: time, &table) }
+    }
+
+    /// A person says that the last shot was no good.
+    package mutating func observeReject(at time: Instant) {
+        if inOrder(time) != nil { material.reject(at: time, &table) }
+    }
+
+    /// A scale shows milligrams at rest; nil where it shows none, or is gone.
+    package mutating func observe(weight: Int64?, _ role: MassRole, at time: Instant) {
+        if inOrder(time) != nil { material.weigh(weight, role, at: time, &table) }
+    }
+
+    /// Whether a scale is at rest.
+    package mutating func observe(rest isAtRest: Bool, _ role: MassRole, at time: Instant) {
+        if inOrder(time) != nil { material.rest(isAtRest, role, at: time, &table) }
+    }
+
+    /// Whether a scale shows net weight.
+    package mutating func observe(net isNet: Bool, _ role: MassRole, at time: Instant) {
+        if inOrder(time) != nil { material.net(isNet, role, at: time, &table) }
+    }
+
+    // MARK: what is not seen
 
     package mutating func observe(job outcome: JobOutcome, at time: Instant) {
         guard inOrder(time) != nil else { return }
@@ -231,6 +303,7 @@ package struct MachineUsage: Hashable, Sendable {
     /// The gateway itself knows nothing from `time` on: it was off, or its clock was set.
     package mutating func blind(_ reason: String, at time: Instant) {
         forget(at: time)
+        material.blind()
         for index in tellers.indices { tellers[index] = nil }
         enter(.unknown, reason, at: max(time, timeline.settled))
     }
@@ -238,6 +311,7 @@ package struct MachineUsage: Hashable, Sendable {
     /// Books up to `time`.
     package mutating func advance(to time: Instant) {
         frontier = max(frontier, time)
+        material.advance(to: time, &table)
         pass(to: time)
         flush()
     }
@@ -329,6 +403,7 @@ package struct MachineUsage: Hashable, Sendable {
     var openSince: Instant {
         var since = min(timeline.bookedUntil, energyQueue.first?.from ?? timeline.bookedUntil)
         for meter in meters { if let known = meter.knownUntil { since = min(since, known) } }
+        if let open = material.openSince(frontier) { since = min(since, open) }
         return since
     }
 }

@@ -30,6 +30,8 @@ enum MachinesJSON {
             "id": .string(view.id), "name": .string(view.name), "class": .string(view.machineClass),
             "state": .string(view.state.rawValue), "reason": .string(view.reason),
             "since": .string(view.since.description), "power_w": .optional(view.power), "today": today(view),
+            "zones": .array(view.zones.map(PressJSON.zone)),
+            "material": view.material.map(PressJSON.material) ?? .null,
             "devices": .array(view.devices.map { device($0, withValues: false) }),
             "series": .array(view.series.map(JSON.string)),
         ])
@@ -49,7 +51,9 @@ enum MachinesJSON {
                 .object(JobOutcome.allCases.map { JSON.Member($0.rawValue, .integer(view.today[$0])) })),
             .init("shots", view.countsShots ? .integer(view.today.shots) : .null),
             .init("items", view.countsItems ? .integer(view.today.items) : .null),
+            .init("scrap", view.countsScrap ? .integer(view.today.scrap) : .null),
         ]
+        if view.material != nil { members += PressJSON.masses(view.today) }
         return .object(members)
     }
 

@@ -8,12 +8,22 @@ package struct WebRequest: Sendable {
     package let method: String
     package let path: String
     package let query: [(name: String, value: String)]
+    package let headers: [(name: String, value: String)]
+    package let body: [UInt8]
 
-    package init(method: String, path: String, query: [(name: String, value: String)]) {
+    package init(
+        method: String, path: String, query: [(name: String, value: String)],
+        headers: [(name: String, value: String)] = [], body: [UInt8] = []
+    ) {
         self.method = method
         self.path = path
         self.query = query
+        self.headers = headers
+        self.body = body
     }
+
+    /// The first header of this name, which is given in lower case.
+    func header(_ name: String) -> String? { headers.first { $0.name.lowercased() == name }?.value }
 
     subscript(name: String) -> String? { query.first { $0.name == name }?.value }
 }

@@ -307,8 +307,13 @@ final class Gateway {
                 let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
                 return RollupListing.json(hub, from: from, to: to, grain: grain, source: source)
             })
-        let answer = WebAPI.answer(
-            WebRequest(method: request.method, path: request.path, query: request.query), hub, around)
+        let asked = WebRequest(
+            method: request.method, path: request.path, query: request.query, headers: request.headers,
+            body: request.body)
+        let changed = WebAPI.change(asked, &hub, at: around.now, isLocal: configuration.http.isLocal)
+        // What is answered with yes is in the journal.
+        if changed != nil { commit() }
+        let answer = changed ?? WebAPI.answer(asked, hub, around)
         return pages.secured(
             HTTPResponse(
                 status: answer.status,

@@ -1,11 +1,13 @@
 // The gateway's dashboard: reads /api/v1, follows /api/v1/events, and writes text nodes only, so that no name of a
 // device or machine can ever become markup. What is not known is shown as "—", never as 0.
 
+import { drawPress, makePress } from "/press.js";
+
 const WORDS = {
   en: {
     connecting: "Connecting…", live: "Live", lost: "No connection", lostSince: "No connection to the gateway since {0}. What you see is from then.",
     noMachines: "No machine is configured yet.", simulated: "demo clock × {0}", count: "{0} {1}", since: "for {0}", power: "Power", energy: "Energy today",
-    idleEnergy: "{0} of it idle", hours: "Hours today", jobs: "Jobs today", shots: "Shots", items: "Items", devices: "Devices ({0})",
+    idleEnergy: "{0} of it idle", hours: "Hours today", jobs: "Jobs today", shots: "Shots", items: "Items", scrap: "Scrap", devices: "Devices ({0})",
     devicesBad: "{0} not answering", online: "answers", offlineDevice: "does not answer", unseen: "not heard yet", seen: "heard {0}",
     faults: "faults: {0}", lastFault: "last: {0}", ago: "{0} ago", now: "just now", close: "Close", earlier: "Day before", later: "Day after",
     showDay: "show the day of {0}", noSamples: "No samples on this day.", chartFailed: "The chart could not be loaded.",
@@ -23,7 +25,7 @@ const WORDS = {
   ko: {
     connecting: "연결 중…", live: "실시간", lost: "연결 끊김", lostSince: "{0}부터 게이트웨이와 연결이 끊겼습니다. 화면의 값은 그때의 값입니다.",
     noMachines: "아직 설정된 기계가 없습니다.", simulated: "데모 시계 × {0}", count: "{1} {0}", since: "{0}째", power: "전력", energy: "오늘 전력량",
-    idleEnergy: "그중 대기 {0}", hours: "오늘 시간", jobs: "오늘 작업", shots: "사출", items: "제품", devices: "장치 ({0})",
+    idleEnergy: "그중 대기 {0}", hours: "오늘 시간", jobs: "오늘 작업", shots: "사출", items: "제품", scrap: "불량", devices: "장치 ({0})",
     devicesBad: "{0}개 응답 없음", online: "응답함", offlineDevice: "응답 없음", unseen: "아직 수신 없음", seen: "{0} 수신",
     faults: "오류 {0}건", lastFault: "최근: {0}", ago: "{0} 전", now: "방금", close: "닫기", earlier: "전날", later: "다음 날",
     showDay: "{0}의 하루 보기", noSamples: "이날의 측정값이 없습니다.", chartFailed: "그래프를 불러오지 못했습니다.",
@@ -144,15 +146,21 @@ function makeCard(id) {
   const hours = make("ul", "hours");
   const jobs = make("p", "jobs");
   const summary = make("summary"), devices = make("ul", "devices");
+  const press = makePress(id, page);
   const card = make(
     "article", "machine",
     make("header", "", make("div", "", name, kind), state), reason,
     make("dl", "figures", make("div", "", powerLabel, make("dd", "", power, powerAge)), make("div", "", energyLabel, make("dd", "", energy, energyIdle))),
-    bar, hours, jobs, make("details", "", summary, devices));
+    press.part, bar, hours, jobs, make("details", "", summary, devices));
   card.dataset.id = id;
-  card.addEventListener("click", (event) => { if (!event.target.closest("details")) day.open(id); });
-  return { card, open, kind, state, reason, powerLabel, power, powerAge, energyLabel, energy, energyIdle, bar, hours, jobs, summary, devices };
+  card.addEventListener("click", (event) => { if (!event.target.closest("details, .mould")) day.open(id); });
+  return { card, open, kind, state, reason, powerLabel, power, powerAge, energyLabel, energy, energyIdle, bar, hours, jobs, summary, devices, press };
 }
+
+/** What the part of a press needs of this page. */
+const page = {
+  make, put, mark, list, number, withUnit, fill, age, secondsSince, language: () => language, rate: () => clock.rate, sync: () => sync(),
+};
 
 /** Seconds of each state today; the state that holds goes on between two answers. */
 function secondsToday(machine, state) {
@@ -185,6 +193,7 @@ function drawCard(machine) {
   put(at.energyIdle, Number.isFinite(idle ?? NaN) ? say("idleEnergy", kilowattHours(idle)) : "");
   mark(at.card, "lost", lab.state === "lost");
   mark(at.card, "open", day.machine === machine.id);
+  drawPress(at.press, machine, page);
   drawHours(at, machine);
   drawCounts(at, machine);
   drawDevices(at, machine.devices ?? []);
@@ -210,7 +219,7 @@ function drawCounts(at, machine) {
   const ended = OUTCOMES.filter((outcome) => jobs[outcome] > 0).map((outcome) => say("count", number(jobs[outcome]), word("outcome", outcome)));
   const tellsJobs = ended.length > 0 || (machine.series ?? []).some((name) => name.endsWith("/job"));
   const parts = tellsJobs ? [`${say("jobs")}: ${ended.length ? ended.join(", ") : machine.today ? "0" : NONE}`] : [];
-  for (const name of ["shots", "items"]) {
+  for (const name of ["shots", "items", "scrap"]) {
     if (Number.isFinite(machine.today?.[name] ?? NaN)) parts.push(`${say(name)}: ${number(machine.today[name])}`);
   }
   put(at.jobs, parts.join(" · "));
@@ -525,7 +534,7 @@ function listen() {
     tick();
     syncSoon();
   });
-  for (const name of ["job", "rollup", "alert"]) on(name, syncSoon);
+  for (const name of ["job", "rollup", "alert", "mould"]) on(name, syncSoon);
 }
 
 // Its own legend is markup with inline styles, which this page's policy refuses.
