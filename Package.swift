@@ -59,6 +59,8 @@ let package = Package(
         library("CMicroHTTPD", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
         library("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
         library("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
+        // What the store is measured beside; the product does not have it.
+        library("CRrd", pkgConfig: "librrd", apt: "librrd-dev"),
         library("CYaml", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
         library("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
         library("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev"),
@@ -86,6 +88,7 @@ let package = Package(
             name: "Bench",
             dependencies: [
                 "Model", "Store", "Usage", "CityLink", "Hub", "Web", "Ports", "AllocationCount", "IngestPeers",
+                "CSQLite", "CRrd",
             ]
                 + families,
             exclude: ["AllocationCount", "IngestPeers"], swiftSettings: edge),

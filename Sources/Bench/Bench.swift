@@ -43,8 +43,18 @@ enum Bench {
     /// Every benchmark by its name; one line for each family.
     private static var families: [(name: String, run: () -> [BenchResult])] {
         [
-            ("store", storeBench), ("decode", decodeBench), ("ingest", ingestBench), ("rollup", rollupBench),
-            ("query", queryBench),
+            (
+                "store",
+                {
+                    let own = storeBench(); return own + StorePeers.append(beside: own)
+                }
+            ), ("decode", decodeBench), ("ingest", ingestBench), ("rollup", rollupBench),
+            (
+                "query",
+                {
+                    let own = queryBench(); return own + StorePeers.query(beside: own)
+                }
+            ),
         ]
     }
 
