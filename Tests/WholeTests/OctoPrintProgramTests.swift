@@ -142,6 +142,8 @@ private struct PrinterGateway {
     func aRealOctoPrintsJobsAreExactlyThose() async throws {
         let folder = try PrivateFolder()
         let broker = try TestBroker(in: folder)
+        // Also keeps it alive until then: nothing else here holds it.
+        defer { broker.program.end() }
         let octoPrint = try OctoPrintProgram(in: folder, brokerPort: broker.port)
         defer { octoPrint.program.end() }
         let gateway = try PrinterGateway(in: folder, brokerPort: broker.port, octoPrint: octoPrint.port)
