@@ -7,7 +7,6 @@ extension Hub {
     static let gap = Duration.milliseconds(5)
     /// A unit that does not answer is asked ever more rarely, down to this many times its usual interval.
     static let rarest: Int64 = 30
-    static let routesKept = 4096
 
     /// A time on the wire as a length of the lab's time.
     func linkTime(_ real: Duration) -> Duration { real * linkSpeed }
@@ -15,27 +14,21 @@ extension Hub {
     /// All topic filters that the devices of a broker listen on.
     package func subscriptions(broker index: Int) -> [String] {
         var filters: [String] = []
+        var known: Set<String> = []
         for device in devices where device.configuration.link == .broker(index) {
-            for filter in device.driver.subscriptions where !filters.contains(filter) { filters.append(filter) }
+            for filter in device.driver.subscriptions where known.insert(filter).inserted { filters.append(filter) }
         }
         return filters
     }
 
-    mutating func route(_ topic: String, _ broker: Int) -> [BrokerRuntime.Route] {
-        if let known = brokers[broker].routes[topic] { return known }
-        var routes: [BrokerRuntime.Route] = []
-        for (index, device) in devices.enumerated() where device.configuration.link == .broker(broker) {
-            for (subscription, filter) in device.driver.subscriptions.enumerated()
-            where TopicFilter.matches(filter, topic) {
-                routes.append(
-                    BrokerRuntime.Route(
-                        device: index, source: Source(topic: topic, subscription: subscription, isRetained: false)))
-                break
-            }
+    /// Drivers say once and for all what they listen on.
+    mutating func openRoutes() {
+        for index in brokers.indices {
+            brokers[index].router = TopicRouter(
+                devices.indices.filter { devices[$0].configuration.link == .broker(index) }.map {
+                    ($0, devices[$0].driver.subscriptions)
+                })
         }
-        if brokers[broker].routes.count >= Self.routesKept { brokers[broker].routes.removeAll() }
-        brokers[broker].routes[topic] = routes
-        return routes
     }
 
     /// Sends a driver's request on the link that it reads from.

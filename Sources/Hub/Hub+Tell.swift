@@ -8,11 +8,11 @@ extension Hub {
 
     /// A reading, as it was stored.
     mutating func tell(_ reading: Reading, of index: Int, at time: Instant) {
-        let channel = devices[index].channels[reading.channel]
-        if channel.kind == .event, channel.name == "job", case .event(let outcome) = reading.value {
+        if case .event(let outcome) = reading.value, devices[index].channels[reading.channel].name == "job" {
             tellJob(outcome, of: index, at: time)
         }
         guard isWatched else { return }
+        let channel = devices[index].channels[reading.channel]
         let value: JSON =
             switch reading.value {
             case .number(let number): .number(number)

@@ -183,7 +183,11 @@ extension Hub {
 package struct WindowSchedule: Sendable {
     private let zone: Zone
     /// Windows that end at or before were offered.
-    private var offered: [Window.Grain: Instant] = [:]
+    private var offered: [Window.Grain: Instant] = [:] {
+        didSet { lastOffered = offered.values.max()?.milliseconds ?? .min }
+    }
+    /// The latest of them.
+    private var lastOffered = Int64.min
     private var changed: Set<Window> = []
     private var lastChanges = Moment(nanoseconds: .min)
     /// Windows that begin earlier cannot be computed whole any more.
@@ -208,7 +212,8 @@ package struct WindowSchedule: Sendable {
     }
 
     mutating func changed(slots: Set<Int64>) {
-        for slot in slots {
+        // What is said now changes windows that are still open.
+        for slot in slots where slot < lastOffered {
             for grain in Window.Grain.allCases {
                 let window = Window.containing(Instant(milliseconds: slot), grain, in: zone)
                 if let offered = offered[grain], window.end <= offered, window.start >= wholeFrom {

@@ -80,6 +80,7 @@ package struct Hub {
         for (index, device) in configuration.devices.enumerated() {
             devices.append(makeDevice(device, roles[index]))
         }
+        openRoutes()
         openSeries()
         recallMemories(at: now.wall)
         remember(from: start, at: now)
@@ -96,20 +97,42 @@ package struct Hub {
 
     /// One MQTT message.
     package mutating func message(
-        _ payload: borrowing Span<UInt8>, topic: String, isRetained: Bool, broker: Int, at now: Now
+        _ payload: borrowing Span<UInt8>, topic: borrowing Span<UInt8>, isRetained: Bool, broker: Int, at now: Now
     ) {
         look(at: now)
         tally.messages += 1
-        let routes = route(topic, broker)
-        if routes.isEmpty { tally.unrouted += 1 }
-        for route in routes {
-            let source =
-                isRetained
-                ? Source(topic: topic, subscription: route.source.subscription, isRetained: true) : route.source
+        if isRetained { tally.retained += 1 }
+        guard let place = brokers[broker].router.find(topic) else {
+            tally.unrouted += 1
+            return
+        }
+        tally.routed += 1
+        for index in 0..<brokers[broker].router.count(place) {
+            let route = brokers[broker].router[place, index]
             outbox.removeAll()
-            devices[route.device].driver.receive(payload, from: source, &outbox)
+            if isRetained {
+                let source = Source(
+                    topic: route.source.topic, subscription: route.source.subscription, isRetained: true)
+                devices[route.device].driver.receive(payload, from: source, &outbox)
+            } else {
+                devices[route.device].driver.receive(payload, from: route.source, &outbox)
+            }
             absorb(route.device, at: now, isLive: !isRetained)
         }
+    }
+
+    /// The same for who has the topic as text.
+    package mutating func message(
+        _ payload: borrowing Span<UInt8>, topic: String, isRetained: Bool, broker: Int, at now: Now
+    ) {
+        let bytes = Array(topic.utf8)
+        message(payload, topic: bytes.span, isRetained: isRetained, broker: broker, at: now)
+    }
+
+    /// A message was longer than anybody may send, and was thrown away.
+    package mutating func tooLong() {
+        tally.messages += 1
+        tally.tooLong += 1
     }
 
     /// Some bytes from a serial line.
@@ -242,9 +265,13 @@ package struct Hub {
     }
 
     private mutating func take(_ reading: Reading, from index: Int, at now: Now) {
-        guard devices[index].channels.indices.contains(reading.channel) else { return }
+        guard devices[index].channels.indices.contains(reading.channel) else {
+            tally.noSeries += 1
+            return
+        }
         let time = believable(reading.time, at: now.wall)
-        if devices[index].roles[reading.channel] == .online {
+        if case .online = devices[index].roles[reading.channel] {
+            tally.lifeSigns += 1
             if case .number(let value) = reading.value {
                 setOnline(index, value > 0, value > 0 ? "says so" : "last will", at: time)
                 // Its silence counts from here, also where the word itself is of unknown age.
@@ -285,7 +312,7 @@ package struct Hub {
         if !isOnline { devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count) }
         if let series = devices[index].onlineSeries {
             store.append(series, time, .number(isOnline ? 1 : 0))
-            tally.stored += 1
+            tally.marks += 1
         }
         applyOnline(isOnline, device: index, at: time)
         let id = devices[index].configuration.id

@@ -86,13 +86,8 @@ struct BrokerRuntime {
     var trouble = "not connected yet"
     /// Since when nothing comes from it.
     var downSince: Now?
-    /// Which devices a topic goes to. Bounded: a flood of topics empties it.
-    var routes: [String: [Route]] = [:]
-
-    struct Route {
-        let device: Int
-        let source: Source
-    }
+    /// Which devices a topic goes to.
+    var router = TopicRouter([])
 }
 
 struct MachineRuntime {
@@ -152,13 +147,23 @@ package enum LogLevel: Int, Sendable {
 
 /// What came in and what became of it; everything adds up.
 package struct Tally: Hashable, Sendable {
+    /// `messages` = `routed` + `unrouted` + `tooLong`; of them `retained` are what a broker had kept.
     package var messages = 0
+    package var routed = 0
+    package var unrouted = 0
+    package var tooLong = 0
+    package var retained = 0
     package var chunks = 0
     /// Over HTTP.
     package var answers = 0
+    /// `readings` = `stored` + `noSeries` + `lifeSigns`.
     package var readings = 0
+    /// Handed to the store, which drops and counts what it has already.
     package var stored = 0
-    package var unrouted = 0
     package var noSeries = 0
+    /// A device said whether it is there: kept as a mark where that is new, see `marks`.
+    package var lifeSigns = 0
+    /// Samples that the gateway made itself, when a device came or went.
+    package var marks = 0
     package var faults = 0
 }

@@ -158,9 +158,10 @@ package struct Outbox: Equatable, Sendable {
 
     /// A number on a gauge or counter channel. NaN, infinities and values outside `channel.plausible` become faults.
     package mutating func report(_ index: Int, of channels: [Channel], _ value: Double, at time: Instant? = nil) {
-        let channel = channels[index]
-        guard value.isFinite else { return note(.badValue, "\(channel.name) is \(value)") }
-        guard channel.plausible.contains(value) else { return note(.implausible, "\(channel.name) of \(value)") }
+        guard value.isFinite else { return note(.badValue, "\(channels[index].name) is \(value)") }
+        guard channels[index].plausible.contains(value) else {
+            return note(.implausible, "\(channels[index].name) of \(value)")
+        }
         readings.append(Reading(channel: index, value: .number(value), time: time))
         isAlive = true
     }

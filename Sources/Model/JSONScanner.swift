@@ -12,6 +12,8 @@ package struct JSONScanner {
     /// The next member or element needs no comma before it.
     private var first = true
     package private(set) var failed = false
+    /// Some string holds bytes that must be UTF-8; looked at once, at the end.
+    private var hasOtherThanASCII = false
 
     package init() {}
 
@@ -59,17 +61,27 @@ package struct JSONScanner {
     package mutating func string(_ b: borrowing Span<UInt8>) -> Range<Int>? {
         space(b)
         guard !failed, at < b.count, b[at] == 0x22 else { return nil }
-        at += 1
-        let start = at
-        while at < b.count {
-            let byte = b[at]
+        let start = at + 1
+        // In registers: the scanner itself stands in memory.
+        var i = start
+        var seen: UInt8 = 0
+        while i < b.count {
+            let byte = b[i]
+            seen |= byte
             if byte == 0x22 {
-                at += 1
-                return start..<at - 1
+                at = i + 1
+                if seen >= 0x80 { hasOtherThanASCII = true }
+                return start..<i
             }
             if byte < 0x20 { break }
-            at += byte == 0x5C ? 2 : 1
+            guard byte == 0x5C else {
+                i += 1
+                continue
+            }
+            if i + 1 < b.count { seen |= b[i + 1] }
+            i += 2
         }
+        at = i
         failed = true
         return nil
     }
@@ -170,10 +182,40 @@ package struct JSONScanner {
         return failed ? nil : start..<at
     }
 
-    /// Whether the whole text was one good value and nothing but white space follows.
+    /// Whether the whole text was one good value in UTF-8 and nothing but white space follows.
     package mutating func finish(_ b: borrowing Span<UInt8>) -> Bool {
         space(b)
-        return !failed && depth == 0 && at == b.count
+        return !failed && depth == 0 && at == b.count && (!hasOtherThanASCII || Self.isUTF8(b))
+    }
+
+    /// Whether bytes are UTF-8 (RFC 3629, section 4: the shortest form, no surrogates, nothing above U+10FFFF).
+    package static func isUTF8(_ b: borrowing Span<UInt8>) -> Bool {
+        var i = 0
+        while i < b.count {
+            let first = b[i]
+            i += 1
+            if first < 0x80 { continue }
+            // How many bytes follow, and what the first of them may be.
+            let rest: Int
+            var low: UInt8 = 0x80
+            var high: UInt8 = 0xBF
+            switch first {
+            case 0xC2...0xDF: rest = 1
+            case 0xE0...0xEF:
+                rest = 2
+                if first == 0xE0 { low = 0xA0 }
+                if first == 0xED { high = 0x9F }
+            case 0xF0...0xF4:
+                rest = 3
+                if first == 0xF0 { low = 0x90 }
+                if first == 0xF4 { high = 0x8F }
+            default: return false
+            }
+            guard i + rest <= b.count, b[i] >= low, b[i] <= high else { return false }
+            for next in i + 1..<i + rest where b[next] & 0xC0 != 0x80 { return false }
+            i += rest
+        }
+        return true
     }
 
     // MARK: what stands in a range

@@ -35,17 +35,33 @@ enum Metrics {
         family("serial_chunks_total", "counter", "Reads from serial lines.", [("", Double(tally.chunks))])
         family("http_answers_total", "counter", "Answers of devices over HTTP.", [("", Double(tally.answers))])
         family("readings_total", "counter", "Readings decoded.", [("", Double(tally.readings))])
-        family("samples_stored_total", "counter", "Samples handed to the store.", [("", Double(tally.stored))])
         family(
-            "not_used_total", "counter", "What arrived and was not stored, by reason.",
+            "samples_stored_total", "counter",
+            "Samples that the store took: of readings, and the gateway's own marks of who came and went.",
+            [("", Double(tally.stored + tally.marks - store.duplicates - store.tooLate - store.refused))])
+        family(
+            "mqtt_messages_dropped_total", "counter",
+            "Messages that reached no driver, by reason; all others did, and what those could not use is a fault.",
             [
                 (label("reason", "no_device"), Double(tally.unrouted)),
+                (label("reason", "too_long"), Double(tally.tooLong)),
+            ])
+        family(
+            "mqtt_messages_retained_total", "counter",
+            "Messages that the broker had kept: of unknown age, they may set a baseline and are no samples.",
+            [("", Double(tally.retained))])
+        family(
+            "readings_dropped_total", "counter",
+            "Readings that became no sample, by reason; with samples_stored_total less the marks they are readings_total.",
+            [
                 (label("reason", "no_series"), Double(tally.noSeries)),
-                (label("reason", "unasked_bytes"), Double(hub.unaskedBytes)),
+                (label("reason", "life_sign"), Double(tally.lifeSigns)),
                 (label("reason", "duplicate"), Double(store.duplicates)),
                 (label("reason", "too_late"), Double(store.tooLate)),
                 (label("reason", "store_refused"), Double(store.refused)),
             ])
+        family("marks_total", "counter", "Samples of the gateway's own.", [("", Double(tally.marks))])
+        family("bus_bytes_unasked_total", "counter", "Bytes of late answers.", [("", Double(hub.unaskedBytes))])
         family(
             "store_overwritten_unconfirmed_pages_total", "counter",
             "Pages of samples that were overwritten before their rollups were kept.",

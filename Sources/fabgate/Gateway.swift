@@ -26,6 +26,8 @@ final class Gateway {
     private var pusher: CityPusher?
     private var server: HTTPServer?
     private var isSyncing = false
+    /// When the messages came that are read now.
+    private var arrival: Now?
     private var tickTimer: TimerID?
     private let pages: Pages
 
@@ -228,10 +230,15 @@ final class Gateway {
         let client = MQTTClient(
             loop: loop, settings: try broker.settings(clientID: clientID, cleanSession: false),
             onMessage: { [unowned self] topic, payload, isRetained in
-                hub.message(payload, topic: topic, isRetained: isRetained, broker: index, at: clock.now())
+                // What came in one go came at one time.
+                let now = arrival ?? clock.now()
+                arrival = now
+                hub.message(payload, topic: topic, isRetained: isRetained, broker: index, at: now)
             },
+            onTooLong: { [unowned self] in hub.tooLong() },
             // Acknowledgements leave after this: what they speak of is in the journal.
             onDrained: { [unowned self] in
+                arrival = nil
                 if !commit() { brokers[index].dropUnacknowledged() }
             },
             onConnection: { [unowned self] isUp, reason in

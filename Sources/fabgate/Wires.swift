@@ -50,7 +50,8 @@ final class Wires {
                     clientID: "fabgate-\(purpose)-\(Hex.text(Digest.randomBytes(4)))", cleanSession: true),
                 onMessage: { topic, payload, isRetained in
                     let bytes = payload.indices.map { payload[$0] }
-                    onEvent(.message(broker: index, topic: topic, payload: bytes, isRetained: isRetained))
+                    let name = String(decoding: topic.indices.map { topic[$0] }, as: UTF8.self)
+                    onEvent(.message(broker: index, topic: name, payload: bytes, isRetained: isRetained))
                 }, onDrained: {},
                 onConnection: { [unowned self] isUp, reason in
                     if isUp { openedBrokers.insert(index) }

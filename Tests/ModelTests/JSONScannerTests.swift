@@ -216,4 +216,35 @@ import Testing
         }
         #expect(taken > 500)
     }
+
+    @Test func aTextThatIsNoUTF8IsNoJSON() {
+        func isTaken(_ bytes: [UInt8]) -> Bool {
+            var scanner = JSONScanner()
+            scanner.skip(bytes.span)
+            return scanner.finish(bytes.span)
+        }
+        #expect(isTaken(Array(#"{"이름":"레이저 커터 °C 🔧","b":1}"#.utf8)))
+        #expect(!isTaken(Array("{\"a\":\"".utf8) + [0xC3] + Array("\",\"b\":1}".utf8)))
+        #expect(!isTaken(Array("{\"a\":\"\\".utf8) + [0xFF] + Array("\"}".utf8)))
+        #expect(!isTaken(Array("{\"".utf8) + [0xED, 0xA0, 0x80] + Array("\":1}".utf8)))
+    }
+
+    /// Against the standard library, on bytes that are nearly UTF-8.
+    @Test func saysOfBytesWhatTheStandardLibrarySays() {
+        let good = Array("aé한🔧".utf8)
+        for seed in UInt64(1)...5000 {
+            var random = SeededRandom(seed)
+            var bytes = good
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                let place = Int.random(in: bytes.indices, using: &random)
+                if Bool.random(using: &random) {
+                    bytes[place] = UInt8.random(in: .min ... .max, using: &random)
+                } else {
+                    bytes.remove(at: place)
+                }
+            }
+            let expected = String(validating: bytes, as: UTF8.self) != nil
+            #expect(JSONScanner.isUTF8(bytes.span) == expected, "seed \(seed): \(bytes)")
+        }
+    }
 }

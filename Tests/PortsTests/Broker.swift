@@ -91,7 +91,10 @@ final class Inbox {
         adjust(&settings)
         client = MQTTClient(loop: loop, settings: settings) { [unowned self] topic, payload, retained in
             let bytes = payload.indices.map { payload[$0] }
-            let message = Message(topic: topic, text: String(decoding: bytes, as: UTF8.self), retained: retained)
+            let name = topic.indices.map { topic[$0] }
+            let message = Message(
+                topic: String(decoding: name, as: UTF8.self), text: String(decoding: bytes, as: UTF8.self),
+                retained: retained)
             received.append(message)
             onMessage(message)
         } onDrained: { [unowned self] in

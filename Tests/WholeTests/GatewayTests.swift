@@ -131,6 +131,47 @@ private func sensor(watts: Int, total: Double) -> String {
         #expect(query.log.contains(",742"))
     }
 
+    /// Messages of quality 1 in bursts, and the gateway killed in each: what it acknowledged is in its store, and what it
+    /// did not comes again.
+    @Test func aKilledGatewayLosesNothingOfABurst() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder, more: "max_queued_messages 0\n")
+        var gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        let rounds = 3
+        let each = 2000
+        var heard: [Int] = []
+        for round in 0..<rounds {
+            // Every message is another power, so that each can be found again.
+            let lines = (1...each).map { "{\"ENERGY\":{\"Power\":\(round * each + $0)}}" }
+            let file = try folder.write("burst-\(round)", lines.joined(separator: "\n") + "\n")
+            let words = "mosquitto_pub -h 127.0.0.1 -p \(broker.port) -q 1 -l -t tele/laser/SENSOR < \(file)"
+            let publisher = try ChildProcess("/bin/sh", ["-c", words], output: .discarded)
+            let first = "\nfabgate_mqtt_messages_total "
+            let count = try await eventually("a message of the burst") { () -> Int? in
+                guard let text = gateway.get("/metrics"), let place = text.range(of: first) else { return nil }
+                return Int(text[place.upperBound...].prefix { $0.isNumber }).flatMap { $0 > 0 ? $0 : nil }
+            }
+            gateway.program.kill()
+            heard.append(count)
+            try await eventually("the end of the burst") { publisher.poll() }
+            gateway = try TestGateway(in: folder, brokerPort: broker.port)
+            try await gateway.awaitBroker()
+        }
+        print("killed after about \(heard) of \(each) messages")
+        var values: Set<Int> = []
+        try await eventually("all messages in the store") { () -> Bool? in
+            let query = try Program(
+                ["fabgate", "query", "laser-plug/power", "--format", "csv", "--store", "\(folder.path)/store"],
+                in: folder, name: "query-\(UUID().uuidString)")
+            guard try await query.status() == 0 else { return nil }
+            values = Set(
+                query.log.split(separator: "\n").compactMap { $0.split(separator: ",").last.flatMap { Int($0) } })
+            return values.count >= rounds * each ? true : nil
+        }
+        #expect(values == Set(1...rounds * each))
+    }
+
     @Test func dashboardShowsTheMachine() async throws {
         let folder = try PrivateFolder()
         let broker = try TestBroker(in: folder)

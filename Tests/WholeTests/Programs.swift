@@ -98,10 +98,11 @@ struct TestBroker {
     let port: UInt16
     let program: Program
 
-    init(in folder: PrivateFolder, port: UInt16? = nil) throws {
+    /// `more` are further lines of its configuration.
+    init(in folder: PrivateFolder, port: UInt16? = nil, more: String = "") throws {
         self.port = try port ?? FreePort.loopback()
         let file = try folder.write(
-            "mosquitto.conf", "listener \(self.port) 127.0.0.1\nallow_anonymous true\npersistence false\n")
+            "mosquitto.conf", "listener \(self.port) 127.0.0.1\nallow_anonymous true\npersistence false\n\(more)")
         program = try Program(["mosquitto", "-c", file], in: folder, name: "mosquitto")
     }
 

@@ -13,8 +13,9 @@ import Model
 /// A broker that is not there is normal: attempts go on for ever, from 1 s to 60 s apart, at random within that, so that
 /// not all gateways come back in the same second.
 package final class MQTTClient {
-    /// Longer payloads are dropped and counted. A broker that speaks MQTT 5 is told not to send them; with 3.1.1 they do
-    /// cross the wire, and only the broker's `message_size_limit` bounds what libmosquitto allocates for them.
+    /// Longer payloads are dropped and counted. A broker that speaks MQTT 5 is told not to send them; with 3.1.1 they
+    /// cross the wire and are thrown away as they come. With TLS libmosquitto allocates them first, and only the broker's
+    /// `message_size_limit` bounds that.
     package static let longestPayload = 256 * 1024
     /// How long a broker that speaks MQTT 5 keeps what we have not had, seven days.
     static let sessionExpirySeconds: UInt32 = 7 * 86_400
@@ -22,6 +23,10 @@ package final class MQTTClient {
     package static let mostUnfinished = 1000
     /// Packets read in one turn, so that other descriptors have theirs.
     private static let batch = 1000
+    /// The same where the relay reads, in buffers of 72 KiB.
+    private static let reads = 4
+    /// Messages of quality 1 that may be on their way to us; said to a broker that speaks MQTT 5.
+    static let mostUnacknowledged: CInt = 200
     private static let slowAfter = Duration.seconds(10)
     private static let stableAfter = Duration.minutes(1)
 
@@ -33,17 +38,22 @@ package final class MQTTClient {
         case closed
     }
 
-    package typealias MessageHandler = (_ topic: String, _ payload: borrowing Span<UInt8>, _ retained: Bool) -> Void
+    package typealias MessageHandler = (
+        _ topic: borrowing Span<UInt8>, _ payload: borrowing Span<UInt8>, _ retained: Bool
+    ) -> Void
 
     private let loop: Loop
     private let settings: MQTTSettings
     private let onMessage: MessageHandler
+    private let onTooLong: () -> Void
     private let onDrained: () -> Void
     private let onConnection: (_ up: Bool, _ reason: String) -> Void
     private let worker: Worker
 
     private var state = State.closed
-    private var topics = TopicCache()
+    /// Between libmosquitto and the socket of an open connection without TLS.
+    private var relay: MQTTRelay?
+    private var gathering = Gathering()
     private var attempts = 0
     private var stableTimer: TimerID?
     private var keepAliveTimer: TimerID?
@@ -66,14 +76,16 @@ package final class MQTTClient {
     }
 
     /// Starts to connect. `onConnection` hears of each change, and while there is no connection of each new reason, once.
-    /// Handlers are called on the loop, not before `init` returns, and `close` may be called in them.
+    /// `onTooLong` hears of each message that was thrown away for its length. Handlers are called on the loop, not before
+    /// `init` returns, and `close` may be called in them.
     package init(
-        loop: Loop, settings: MQTTSettings, onMessage: @escaping MessageHandler, onDrained: @escaping () -> Void,
-        onConnection: @escaping (_ up: Bool, _ reason: String) -> Void
+        loop: Loop, settings: MQTTSettings, onMessage: @escaping MessageHandler, onTooLong: @escaping () -> Void = {},
+        onDrained: @escaping () -> Void, onConnection: @escaping (_ up: Bool, _ reason: String) -> Void
     ) {
         self.loop = loop
         self.settings = settings
         self.onMessage = onMessage
+        self.onTooLong = onTooLong
         self.onDrained = onDrained
         self.onConnection = onConnection
         worker = Worker(name: "mqtt \(settings.name)")
@@ -106,7 +118,8 @@ package final class MQTTClient {
     /// Breaks the connection without acknowledging what this turn has read, for one who could not commit it: the broker
     /// sends it again.
     package func dropUnacknowledged() {
-        if case .open(let session, _) = state { session.shutDown() }
+        guard case .open(let session, _) = state else { return }
+        if let relay { relay.shutDown() } else { session.shutDown() }
     }
 
     /// Says goodbye to the broker and ends. In a handler, after what was read has been committed and acknowledged.
@@ -119,6 +132,7 @@ package final class MQTTClient {
         case .waiting(let timer): loop.cancel(timer)
         case .open(let session, let descriptor):
             session.sayGoodbye()
+            relay?.write(isBetweenPackets: true)
             forget(descriptor)
         case .connecting, .closed: break
         }
@@ -153,14 +167,24 @@ package final class MQTTClient {
     }
 
     private func open(_ session: MQTTSession) {
-        session.onMessage = { [unowned self] in received($0, $1, $2) }
-        let descriptor = session.socket
+        session.onMessage = { [unowned self] topic, payload, isRetained in
+            topic.withMemoryRebound(to: UInt8.self, capacity: strlen(topic)) {
+                received(UnsafeBufferPointer(start: $0, count: strlen(topic)), payload, isRetained)
+            }
+        }
+        if settings.tls == nil {
+            relay = MQTTRelay(
+                session.socket, hasProperties: settings.version == .v5, longestPayload: MQTTClient.longestPayload)
+        }
+        let descriptor = relay?.socket ?? session.socket
         state = .open(session, descriptor: descriptor)
         isWatchedForWriting = false
         refusalsSaid = 0
         loop.watch(descriptor, .read) { [self] readiness in
             if readiness.contains(.write) { flush(session) }
-            if readiness != .write { drain(session) }
+            guard readiness != .write, isAlive(session, 0) else { return }
+            gathering.wait()
+            drain(session)
         }
         keepAlive(session)
         flush(session)
@@ -192,6 +216,7 @@ package final class MQTTClient {
 
     private func forget(_ descriptor: CInt) {
         loop.unwatch(descriptor)
+        relay = nil
         if let keepAliveTimer { loop.cancel(keepAliveTimer) }
         if let stableTimer { loop.cancel(stableTimer) }
     }
@@ -213,8 +238,9 @@ package final class MQTTClient {
 
     private func accepted(_ session: MQTTSession) {
         isUp = true
+        session.stopLogging()
         saidReasons = []
-        for filter in subscriptions where MQTTClient.isFilter(filter) { session.subscribe(filter) }
+        session.subscribe(subscriptions.filter(MQTTClient.isFilter))
         stableTimer = loop.after(MQTTClient.stableAfter) { [self] in attempts = 0 }
         let isKept = session.answer?.isSessionPresent == true
         onConnection(true, isKept ? "\(settings.place) kept our session" : "\(settings.place) accepted us")
@@ -226,6 +252,24 @@ package final class MQTTClient {
     private func drain(_ session: MQTTSession) {
         isDraining = true
         messages = 0
+        let (code, isCut) = relay.map { read(session, through: $0) } ?? read(session)
+        sayRefusals(session)
+        if messages > 0 { onDrained() }
+        isDraining = false
+        gathering.found(messages, isCut: isCut)
+        if isAlive(session, code) {
+            flush(session)
+            // TLS may hold decrypted messages that the descriptor does not show.
+            if isCut, relay == nil { loop.after(.zero) { [self] in if isAlive(session, 0) { drain(session) } } }
+        }
+        if closesAfterDraining {
+            closesAfterDraining = false
+            close()
+        }
+    }
+
+    /// Packet after packet; `isCut` where there may be more.
+    private func read(_ session: MQTTSession) -> (code: Int32, isCut: Bool) {
         var code: Int32 = 0
         var isDry = false
         var left = MQTTClient.batch
@@ -236,36 +280,79 @@ package final class MQTTClient {
             if session.answer == nil { break }
             if !isUp, session.answer?.code == 0 { accepted(session) }
         }
-        sayRefusals(session)
-        if messages > 0 { onDrained() }
-        isDraining = false
-        if isAlive(session, code) {
-            flush(session)
-            // TLS may hold decrypted messages that the descriptor does not show.
-            if left == 0 { loop.after(.zero) { [self] in if isAlive(session, 0) { drain(session) } } }
-        }
-        if closesAfterDraining {
-            closesAfterDraining = false
-            close()
-        }
+        return (code, left == 0)
     }
 
-    private func received(_ topic: UnsafePointer<CChar>, _ payload: UnsafeBufferPointer<UInt8>, _ retained: Bool) {
-        guard payload.count <= MQTTClient.longestPayload else {
-            oversized += 1
-            return
+    private func read(_ session: MQTTSession, through relay: MQTTRelay) -> (code: Int32, isCut: Bool) {
+        var code: Int32 = 0
+        var isCut = false
+        for _ in 0..<MQTTClient.reads where code == 0 {
+            guard relay.fill() else {
+                isCut = false
+                break
+            }
+            isCut = relay.isFull
+            while code == 0, let item = relay.next(accepts: isUp) { code = take(item, session, relay) }
+            if !isCut { break }
         }
+        // libmosquitto says why.
+        if code == 0, relay.isBroken { code = session.read().code }
+        return (code, isCut)
+    }
+
+    private func take(_ item: MQTTRelay.Item, _ session: MQTTSession, _ relay: MQTTRelay) -> Int32 {
+        switch item {
+        case .message(let topic, let payload, let number, let isRetained):
+            received(relay.bytes(topic), relay.bytes(payload), isRetained)
+            if let number { relay.acknowledge(number) }
+        case .tooLong(let number):
+            tooLong()
+            if let number { relay.acknowledge(number) }
+        case .other(var rest):
+            while !rest.isEmpty {
+                let count = relay.pass(rest)
+                rest.removeFirst(count)
+                var (code, isDry): (Int32, Bool) = (0, false)
+                while code == 0, !isDry, session.socket >= 0 {
+                    (code, isDry) = session.read()
+                    if !isUp, session.answer?.code == 0 { accepted(session) }
+                }
+                if code != 0 || session.socket < 0 { return code }
+                // It has read everything and takes nothing: the system has no memory for it.
+                if count == 0 { relay.shutDown() }
+                if relay.isBroken { return session.read().code }
+            }
+        case .broken: relay.shutDown()
+        }
+        return 0
+    }
+
+    private func received(
+        _ topic: UnsafeBufferPointer<UInt8>, _ payload: UnsafeBufferPointer<UInt8>, _ retained: Bool
+    ) {
+        guard payload.count <= MQTTClient.longestPayload else { return tooLong() }
         messages += 1
-        let name = topic.withMemoryRebound(to: UInt8.self, capacity: strlen(topic)) {
-            topics.string(for: UnsafeBufferPointer(start: $0, count: strlen(topic)))
-        }
-        onMessage(name, payload.span, retained)
+        onMessage(topic.span, payload.span, retained)
+    }
+
+    private func tooLong() {
+        messages += 1
+        oversized += 1
+        onTooLong()
     }
 
     /// Sends what waits, and asks the loop for more room where not all of it went.
     private func flush(_ session: MQTTSession) {
-        guard isAlive(session, session.write()), case .open(_, let descriptor) = state else { return }
-        let wants = session.wantsToWrite
+        guard isAlive(session, session.write()) else { return }
+        if let relay {
+            relay.write(isBetweenPackets: !session.wantsToWrite)
+            while session.wantsToWrite, !relay.wantsToWrite, !relay.isBroken, session.write() == 0 {
+                relay.write(isBetweenPackets: !session.wantsToWrite)
+            }
+            if relay.isBroken { return _ = isAlive(session, session.read().code) }
+        }
+        guard case .open(_, let descriptor) = state else { return }
+        let wants = session.wantsToWrite || relay?.wantsToWrite == true
         if wants != isWatchedForWriting {
             isWatchedForWriting = wants
             loop.change(descriptor, wants ? [.read, .write] : .read)
@@ -285,9 +372,7 @@ package final class MQTTClient {
         for filter in old where !subscriptions.contains(filter) && MQTTClient.isFilter(filter) {
             session.unsubscribe(filter)
         }
-        for filter in subscriptions where !old.contains(filter) && MQTTClient.isFilter(filter) {
-            session.subscribe(filter)
-        }
+        session.subscribe(subscriptions.filter { !old.contains($0) && MQTTClient.isFilter($0) })
         if !isDraining { flush(session) }
     }
 }

@@ -35,7 +35,7 @@ final class MQTTSession: @unchecked Sendable {
     /// What libmosquitto logged last about an error, such as OpenSSL's reason.
     private(set) var lastError = ""
     /// Filters of subscriptions on their way, and those that the broker refused.
-    private var asked: [Int32: String] = [:]
+    private var asked: [Int32: [String]] = [:]
     private(set) var refused: [String] = []
     /// Published and not yet sent (quality 0) or acknowledged (1 and 2).
     private(set) var unfinished = 0
@@ -76,6 +76,9 @@ final class MQTTSession: @unchecked Sendable {
         let version = settings.version == .v5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311
         results.append(mosquitto_int_option(handle, MOSQ_OPT_PROTOCOL_VERSION, version))
         results.append(mosquitto_int_option(handle, MOSQ_OPT_TCP_NODELAY, 1))
+        if settings.version == .v5 {
+            results.append(mosquitto_int_option(handle, MOSQ_OPT_RECEIVE_MAXIMUM, MQTTClient.mostUnacknowledged))
+        }
         if settings.username != nil {
             results.append(mosquitto_username_pw_set(handle, settings.username, settings.password))
         }
@@ -125,12 +128,30 @@ final class MQTTSession: @unchecked Sendable {
     /// Keeps the connection alive; to be called about once a second.
     func keepAlive() -> Int32 { mosquitto_loop_misc(handle) }
 
-    func subscribe(_ filter: String) {
+    /// Many filters go in one packet: a thousand plugs have five thousand.
+    func subscribe(_ filters: [String]) {
         // 0x10: retained messages only where the session did not have this subscription before.
         let options: CInt = settings.version == .v5 ? 0x10 : 0
-        var number: CInt = 0
-        if mosquitto_subscribe_v5(handle, &number, filter, 1, options, nil) == 0 { asked[number] = filter }
+        var rest = filters[...]
+        while !rest.isEmpty {
+            var bytes = 0
+            var part = rest.prefix {
+                bytes += $0.utf8.count + 3
+                return bytes <= 16_384
+            }
+            // One filter may be longer than that.
+            if part.isEmpty { part = rest.prefix(1) }
+            rest = rest.dropFirst(part.count)
+            var number: CInt = 0
+            var texts: [UnsafeMutablePointer<CChar>?] = part.map { strdup($0) }
+            defer { texts.forEach { free($0) } }
+            let code = mosquitto_subscribe_multiple(handle, &number, CInt(texts.count), &texts, 1, options, nil)
+            if code == 0 { asked[number] = Array(part) }
+        }
     }
+
+    /// From now on nothing is formatted for a log: with one, libmosquitto writes a line a packet.
+    func stopLogging() { mosquitto_log_callback_set(handle, nil) }
 
     func unsubscribe(_ filter: String) { mosquitto_unsubscribe(handle, nil, filter) }
 
@@ -174,8 +195,10 @@ final class MQTTSession: @unchecked Sendable {
         mosquitto_subscribe_callback_set(handle) { _, context, number, count, granted in
             guard let session = MQTTSession.session(context) else { return }
             session.events &+= 1
-            guard let filter = session.asked.removeValue(forKey: number), let granted else { return }
-            if (0..<Int(count)).contains(where: { granted[$0] >= 128 }) { session.refused.append(filter) }
+            guard let filters = session.asked.removeValue(forKey: number), let granted else { return }
+            for (index, filter) in filters.enumerated() where index < Int(count) && granted[index] >= 128 {
+                session.refused.append(filter)
+            }
         }
         mosquitto_publish_callback_set(handle) { _, context, _ in
             guard let session = MQTTSession.session(context) else { return }
