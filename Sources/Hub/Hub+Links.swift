@@ -61,14 +61,26 @@ extension Hub {
             }
             let waiting = lines[index].devices.filter { devices[$0].nextTurn <= now.moment }
             guard let next = waiting.min(by: { devices[$0].nextTurn < devices[$1].nextTurn }),
-                let every = devices[next].configuration.every
+                let interval = turnInterval(of: next)
             else { continue }
-            // The third silence in a row is no accident any more; then a unit must not cost the others their turns.
-            let silent = lines[index].devices.count > 1 ? Int64(max(0, devices[next].silentTurns - 2)) : 0
-            let factor = min(Self.rarest, 1 << min(silent, 10))
-            devices[next].nextTurn = now.moment + every * factor
+            devices[next].nextTurn = now.moment + interval
             _ = prompt(next, at: now) { $0.poll(&$1) }
         }
+    }
+
+    /// How often a device is asked: as configured, and ever more rarely while it does not answer.
+    private func turnInterval(of index: Int) -> Duration? {
+        guard case .line(let line) = devices[index].configuration.link, let every = devices[index].configuration.every
+        else { return nil }
+        // The third silence in a row is no accident any more; then a unit must not cost the others their turns.
+        let silent = lines[line].devices.count > 1 ? Int64(max(0, devices[index].silentTurns - 2)) : 0
+        return every * min(Self.rarest, 1 << min(silent, 10))
+    }
+
+    /// A unit that left three questions unanswered.
+    func unanswered(_ index: Int) -> (turns: Int, askedEvery: Duration)? {
+        guard devices[index].silentTurns >= 3, let interval = turnInterval(of: index) else { return nil }
+        return (devices[index].silentTurns, interval)
     }
 
     /// When the next turn or time-out comes.

@@ -51,6 +51,7 @@ extension Hub {
         case "button": return .button
         case "mould": return .mould
         case "energy": return machine.energy.firstIndex(of: device).map(Role.energy) ?? .none
+        case "restart": return machine.energy.firstIndex(of: device).map(Role.restart) ?? .none
         default:
             if let role = Self.scaleRole(of: channel, device: device, in: machine) { return role }
             guard case .press = machine.source else { return .none }
@@ -62,7 +63,9 @@ extension Hub {
         let energy = machine.energy.map { index in
             let device = configuration.devices[index]
             let channel = device.driver.channels.first { $0.name == "energy" }
-            return CounterRule.energy(watts: device.rating * 1.25, resolution: Int64(max(1, channel?.resolution ?? 1)))
+            return CounterRule.energy(
+                watts: device.rating * 1.25, resolution: Int64(max(1, channel?.resolution ?? 1)),
+                wrapsAt: channel?.wrapsAt.map { Int64($0) })
         }
         return MachineUsage(
             UsageRule(
@@ -149,7 +152,9 @@ extension Hub {
 
     /// From `time` on the gateway knew nothing.
     mutating func applyBlindness(_ reason: String, at time: Instant) {
-        for index in machines.indices { machines[index].usage.blind(reason, at: time) }
+        for index in machines.indices {
+            machines[index].usage.blind(reason, clockWasSet: reason == Self.clockReason, at: time)
+        }
         touchAll()
         for index in devices.indices {
             devices[index].isOnline = nil
@@ -184,6 +189,7 @@ extension Role {
         case (.power, .unknown): usage.observe(power: nil, at: time)
         case (.energy(let counter), .number(let raw)):
             usage.observe(energy: Int64(raw.rounded()), counter: counter, at: time)
+        case (.restart(let counter), .event): usage.restarted(counter: counter, at: time)
         case (.shots, .number(let raw)): usage.observe(shots: Int64(raw.rounded()), at: time)
         case (.items, .number(let raw)): usage.observe(items: Int64(raw.rounded()), at: time)
         case (.occupied, .number(let value)): usage.observe(occupied: value > 0, at: time)

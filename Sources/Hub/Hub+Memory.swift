@@ -200,7 +200,11 @@ extension Hub {
         case .online(let presence): presence.apply(number > 0, to: &usage, at: time)
         case .mould: if case .text(let name)? = other { usage.observe(mould: name, at: time) }
         case .beat:
-            if case .text(let reason)? = other { usage.blind(reason, at: time) } else { usage.advance(to: time) }
+            if case .text(let reason)? = other {
+                usage.blind(reason, clockWasSet: reason == clockReason, at: time)
+            } else {
+                usage.advance(to: time)
+            }
         }
     }
 }

@@ -67,14 +67,19 @@ extension Hub {
 
     /// Decisions about counters that a person may want to look at.
     mutating func tellCorrections(of index: Int) {
-        guard let newest = machines[index].usage.events.last, newest != machines[index].lastCorrection else { return }
+        let events = machines[index].usage.events
+        guard let newest = events.last, newest != machines[index].lastCorrection else { return }
+        let told = machines[index].lastCorrection.flatMap { events.lastIndex(of: $0) }
         machines[index].lastCorrection = newest
-        let change = newest.correction
-        act(
-            .log(
-                .notice,
-                "machine \(machines[index].configuration.id): energy counter \(change.kind.rawValue) from \(change.before) to \(change.after) mWh"
-            ))
+        let id = machines[index].configuration.id
+        for event in events[(told.map { $0 + 1 } ?? 0)...] {
+            let change = event.correction
+            act(
+                .log(
+                    .notice,
+                    "machine \(id): energy counter \(change.kind.rawValue) from \(change.before) to \(change.after) mWh"
+                ))
+        }
     }
 
     /// Alerts that are new, or over.

@@ -8,6 +8,9 @@ extension Hub {
     /// How far the wall clock may drift from the monotonic one between two looks before it counts as set.
     static let clockTolerance = Duration.seconds(60)
 
+    /// The word by which a stored mark tells that case from others.
+    static let clockReason = "clock was set"
+
     /// A broker that is started again is back within this time. After it, its devices were out of sight all the while.
     static let brokerPatience = Duration.seconds(60)
 
@@ -145,7 +148,7 @@ extension Hub {
         let jump = shown.milliseconds - passed.milliseconds
         guard jump.magnitude > (Self.clockTolerance * linkSpeed).milliseconds.magnitude else { return }
         act(.log(.warning, "the clock was set by \(jump / 1000) s; the time between is counted as unknown"))
-        markBlind("clock was set", at: lastLook.wall)
+        markBlind(Self.clockReason, at: lastLook.wall)
         due.windows = now.moment
     }
 

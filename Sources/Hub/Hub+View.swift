@@ -11,6 +11,8 @@ package struct DeviceView: Sendable {
     package let link: String
     package let isOnline: Bool?
     package let lastSeen: Instant?
+    /// A unit of a bus that does not answer: after how many silent turns, and how often it is asked by now.
+    package let unanswered: (turns: Int, askedEvery: Duration)?
     package let faults: Int
     package let faultsByKind: [Fault.Kind: Int]
     package let lastFault: (fault: Fault, at: Instant)?
@@ -90,7 +92,8 @@ extension Hub {
             }
         return DeviceView(
             id: device.configuration.id, driver: device.configuration.driverName, model: device.configuration.model,
-            link: link, isOnline: device.isOnline, lastSeen: device.lastSeen?.wall, faults: device.faults,
+            link: link, isOnline: device.isOnline, lastSeen: device.lastSeen?.wall, unanswered: unanswered(index),
+            faults: device.faults,
             faultsByKind: device.faultsByKind, lastFault: device.lastFault,
             values: zip(device.channels, device.latest).map { ($0, $1) })
     }
@@ -139,13 +142,19 @@ extension Hub {
                 "\(name) says that it is idle, but draws \(watts) W",
                 "\(name)은(는) 대기 중이라고 하지만 \(watts) W를 소비합니다", machine: index, since: since)
         }
-        for device in devices where device.isOnline == false {
+        for (index, device) in devices.enumerated() {
+            let unit = unanswered(index)
+            guard device.isOnline == false || unit != nil else { continue }
             let id = device.configuration.id
             let endpoint = device.configuration.endpoint.map { endpoints[$0] }
             let why = endpoint?.isUp == false ? " (\(endpoint?.trouble ?? ""))" : ""
+            let seconds = unit.map { $0.askedEvery.milliseconds / 1000 }
             add(
-                .warning, "device/\(id)", "\(id) does not answer; check its power and cable\(why)",
-                "\(id) 응답 없음: 전원과 배선을 확인하세요\(why)", machine: device.machine, since: device.lastSeen?.wall)
+                .warning, "device/\(id)",
+                "\(id) does not answer; check its power and cable\(why)"
+                    + (seconds.map { ". It is asked every \($0) s by now" } ?? ""),
+                "\(id) 응답 없음: 전원과 배선을 확인하세요\(why)" + (seconds.map { ". 지금은 \($0)초마다 묻습니다" } ?? ""),
+                machine: device.machine, since: device.lastSeen?.wall)
         }
         for (index, machine) in machines.enumerated() where machine.usage.state == .fault {
             let name = machine.configuration.name

@@ -269,7 +269,12 @@ package struct Hub {
             tally.noSeries += 1
             return
         }
-        let time = believable(reading.time, at: now.wall)
+        guard let time = believable(reading.time, at: now.wall) else {
+            tally.outdated += 1
+            let channel = devices[index].channels[reading.channel].name
+            let stamp = reading.time?.description ?? ""
+            return count(Fault(.outdated, "\(channel) of \(stamp)"), of: index, at: now.wall)
+        }
         if case .online = devices[index].roles[reading.channel] {
             tally.lifeSigns += 1
             if case .number(let value) = reading.value {
@@ -294,11 +299,15 @@ package struct Hub {
         tell(reading, of: index, at: time)
     }
 
-    /// A device's own time counts if it can be true.
-    private func believable(_ time: Instant?, at now: Instant) -> Instant {
-        guard let time, time > now - .hours(24), time < now + .seconds(120) else { return now }
-        return min(time, now)
+    /// A device's own time counts if it can be true. A clock that was never set, or runs ahead, is none: the arrival
+    /// counts. nil for what was measured long ago, which is not what is now.
+    private func believable(_ time: Instant?, at now: Instant) -> Instant? {
+        guard let time, time >= Self.clocksAreSet, time < now + .seconds(120) else { return now }
+        return time > now - .hours(24) ? min(time, now) : nil
     }
+
+    /// 2020-01-01: a device that says an earlier time does not know it.
+    private static let clocksAreSet = Instant(milliseconds: 1_577_836_800_000)
 
     // MARK: life
 

@@ -12,6 +12,8 @@ enum Role: Hashable {
     case state, job, power, shots, items, occupied, scrap, button, mould
     /// Index among the machine's energy counters.
     case energy(Int)
+    /// The device of that counter started anew.
+    case restart(Int)
     case zoneTemperature(String)
     case zoneSetpoint(String)
     case zoneAlarm(String)
@@ -156,11 +158,13 @@ package struct Tally: Hashable, Sendable {
     package var chunks = 0
     /// Over HTTP.
     package var answers = 0
-    /// `readings` = `stored` + `noSeries` + `lifeSigns`.
+    /// `readings` = `stored` + `noSeries` + `outdated` + `lifeSigns`.
     package var readings = 0
     /// Handed to the store, which drops and counts what it has already.
     package var stored = 0
     package var noSeries = 0
+    /// By the device's own time too old to be taken.
+    package var outdated = 0
     /// A device said whether it is there: kept as a mark where that is new, see `marks`.
     package var lifeSigns = 0
     /// Samples that the gateway made itself, when a device came or went.

@@ -43,16 +43,19 @@ package struct Channel: Hashable, Sendable {
     package let resolution: Double
     /// Values outside are faults, never readings.
     package let plausible: ClosedRange<Double>
+    /// Where a counter begins anew at zero, in the channel's unit; nil where it never does or nobody knows.
+    package let wrapsAt: Double?
 
     package init(
         _ name: String, _ unit: Unit?, _ kind: Kind, resolution: Double = 0,
-        plausible: ClosedRange<Double> = -1e15...1e15
+        plausible: ClosedRange<Double> = -1e15...1e15, wrapsAt: Double? = nil
     ) {
         self.name = name
         self.unit = unit
         self.kind = kind
         self.resolution = resolution
         self.plausible = plausible
+        self.wrapsAt = wrapsAt
     }
 
     package static func gauge(

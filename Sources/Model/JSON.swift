@@ -57,6 +57,13 @@ package enum JSON: Hashable, Sendable {
 
     package init?(_ text: String) { self.init(Array(text.utf8)) }
 
+    /// The same, of bytes that are not an array.
+    package init?(span: borrowing Span<UInt8>) {
+        var scanner = JSONScanner()
+        guard let value = JSON(&scanner, span), scanner.finish(span) else { return nil }
+        self = value
+    }
+
     private init?(_ scanner: inout JSONScanner, _ b: borrowing Span<UInt8>) {
         switch scanner.peek(b) {
         case .object:

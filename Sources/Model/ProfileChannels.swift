@@ -11,8 +11,8 @@ extension Fields {
         return number
     }
 
-    /// The list under `channels`, each `{ name, unit, kind, plausible: [from, to], resolution }`; the last two may be
-    /// left out. `kinds` are those that this driver can give. Mistakes go to `problems`.
+    /// The list under `channels`, each `{ name, unit, kind, plausible: [from, to], resolution, wraps_at }`; the last
+    /// three may be left out. `kinds` are those that this driver can give. Mistakes go to `problems`.
     package mutating func channels(of kinds: [Kind], _ problems: inout Problems) -> [Channel] {
         guard let items = list("channels", &problems) else {
             problems.add(position, "\(what) needs 'channels', a list of what the device gives")
@@ -59,6 +59,11 @@ extension Channel {
         let unit = fields.choice("unit", of: Unit.self, &problems)
         let resolution = fields.number("resolution", &problems) ?? 0
         let plausible = fields.range("plausible", &problems)
+        let wrapsPlace = fields.place("wraps_at")
+        let wrapsAt = fields.number("wraps_at", &problems)
+        if let wrapsAt, !(1...9e15).contains(wrapsAt) || kind != .counter {
+            problems.add(wrapsPlace, "'wraps_at' is where a counter begins anew, in its unit, such as 1000000")
+        }
         guard problems.all.count == before else { return nil }
         guard let kind, kinds.contains(kind) else {
             let words = kinds.map(\.rawValue).joined(separator: ", ")
@@ -73,7 +78,9 @@ extension Channel {
             return nil
         }
         let widest = kind == .counter ? 0...9e15 : -1e15...1e15
-        self.init(name, unit, kind, resolution: max(0, resolution), plausible: plausible ?? widest)
+        self.init(
+            name, unit, kind, resolution: max(0, resolution), plausible: plausible ?? widest,
+            wrapsAt: wrapsAt)
     }
 }
 

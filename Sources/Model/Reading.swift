@@ -78,6 +78,8 @@ package struct Fault: Hashable, Sendable {
         case sensorFault
         /// A word that this driver does not know, such as a new state of a new firmware.
         case unknownValue
+        /// A value whose own time lies so far back that it cannot be placed any more.
+        case outdated
     }
 
     package let kind: Kind

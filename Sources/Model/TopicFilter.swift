@@ -35,6 +35,23 @@ package enum TopicFilter {
         }
     }
 
+    /// Whether there may be a topic that both filters match.
+    package static func overlap(_ one: String, _ other: String) -> Bool {
+        let a = one.utf8.split(separator: slash, omittingEmptySubsequences: false)
+        let b = other.utf8.split(separator: slash, omittingEmptySubsequences: false)
+        for index in 0... {
+            let x = index < a.count ? a[index] : nil
+            let y = index < b.count ? b[index] : nil
+            guard let x, let y else {
+                // `#` stands for the parent as well.
+                return x == nil && y == nil || (x ?? y)?.elementsEqual([hash]) == true
+            }
+            if x.elementsEqual([hash]) || y.elementsEqual([hash]) { return true }
+            guard x.elementsEqual(y) || x.elementsEqual([plus]) || y.elementsEqual([plus]) else { return false }
+        }
+        return false
+    }
+
     /// Whether a broker would take the text as a filter: wild cards fill whole levels, `#` only the last one.
     package static func isValid(_ filter: String) -> Bool {
         guard (1...65_535).contains(filter.utf8.count), !filter.utf8.contains(0) else { return false }

@@ -5,6 +5,7 @@ package import Model
 //   advance    how far the counter really went on between two instants
 //   quarantine a raw value that does not fit is held back until the next ones say what it was
 //   correction a decision that changed what the counter alone would have said; every one is told
+//   restart    the device told that it started anew
 
 /// What a counter can do, so that an impossible step is told from a possible one.
 package struct CounterRule: Hashable, Sendable {
@@ -14,28 +15,47 @@ package struct CounterRule: Hashable, Sendable {
     package var perSecond: Double
     /// A dip or a jump must last this long before it is believed.
     package var settle: Duration
+    /// Where the counter begins anew at zero, in quanta; nil where it never does.
+    package var wrapsAt: Int64?
 
-    package init(resolution: Int64, perSecond: Double, settle: Duration = .seconds(120)) {
+    package init(
+        resolution: Int64, perSecond: Double, settle: Duration = .seconds(120), wrapsAt: Int64? = nil
+    ) {
         self.resolution = max(1, resolution)
         self.perSecond = perSecond
         self.settle = settle
+        self.wrapsAt = wrapsAt
     }
 
     /// An energy counter in mWh behind something that draws at most `watts`.
-    package static func energy(watts: Double, resolution: Int64) -> CounterRule {
-        CounterRule(resolution: resolution, perSecond: watts * 1000 / 3600)
+    package static func energy(watts: Double, resolution: Int64, wrapsAt: Int64? = nil) -> CounterRule {
+        CounterRule(resolution: resolution, perSecond: watts * 1000 / 3600, wrapsAt: wrapsAt)
+    }
+
+    /// What can be no step but noise of the source.
+    fileprivate var slack: Int64 { 2 * resolution }
+
+    /// The most that can have been counted in a length of time.
+    fileprivate func possible(in length: Duration) -> Double {
+        perSecond * Double(max(0, length.milliseconds)) / 1000 + Double(slack)
     }
 }
 
 /// A decision about a counter that did not simply go on.
 package struct CounterCorrection: Hashable, Sendable {
     package enum Kind: String, Sendable {
-        /// Went back to zero and counts again; what it shows since then was counted.
+        /// Went back to zero and counts again. What it shows since then was counted where it is known when it began.
         case reset
-        /// Went back to an earlier value, as after a power cut; nothing was counted.
+        /// Went back to a value that it had shown before, as after a power cut; nothing was counted.
         case steppedBack
+        /// Ran over its end and went on from zero; what lies between was counted.
+        case wrapped
+        /// Shows what this counter cannot have shown before: another meter, or somebody set it; nothing was counted.
+        case exchanged
         /// Went further than is possible; nothing was counted.
         case jumped
+        /// Showed something else for a while and is back; what it showed meanwhile counts for nothing.
+        case glitch
     }
     package let kind: Kind
     package let before: Int64
@@ -51,13 +71,31 @@ package struct CounterStep: Hashable, Sendable {
     package var correction: CounterCorrection?
 }
 
-/// Follows one cumulative counter through dips, resets, steps back, jumps, duplicates and retained replays, so that
-/// what it adds up to never goes backwards and is never more than the device's own advance.
+/// Follows one cumulative counter through dips, resets, steps back, wraps, jumps, exchanges, duplicates and retained
+/// replays, so that what it adds up to never goes backwards and is never more than the device's own advance.
+///
+/// Where a value can mean two things, the one is taken that counts less: a value near zero is an old one as well as the
+/// first after a reset, unless the device told when it started.
 package struct CounterMeter: Hashable, Sendable {
     private let rule: CounterRule
     private var last: Int64?
     private var lastTime = Instant.distantPast
+    /// The least value of this counter that was believed since it was first seen, exchanged or reset.
+    private var lowest: Int64 = .max
     private var quarantine: Quarantine?
+    /// The newest last; each is lower than the one before.
+    private var left: [Left] = []
+    /// When the device told that it had started, after the last good value.
+    private var restart: Instant?
+    /// The clock was set after the last good value.
+    private var isTimeUnsure = false
+    /// Somebody said that the next value is another meter's.
+    private var isExchanged = false
+
+    /// Further back than this no message is late any more: the clock was set. A leap over more is looked at twice.
+    private static let latest = Duration.minutes(15)
+
+    private static let mostLeft = 8
 
     /// Values that did not fit, as long as they agree among themselves.
     private struct Quarantine: Hashable {
@@ -68,46 +106,152 @@ package struct CounterMeter: Hashable, Sendable {
         var count = 1
     }
 
+    /// Where the counter stood when it was decided that it had gone back. Should it come back there after all, what was
+    /// counted since then is contained in what it shows.
+    private struct Left: Hashable {
+        var value: Int64
+        var time: Instant
+        var counted: Int64
+    }
+
     package init(_ rule: CounterRule) { self.rule = rule }
 
     /// The last instant at which the counter was understood.
     package var knownUntil: Instant? { last == nil ? nil : lastTime }
+
+    /// The device told that it had just started: a counter that is lower after it began from zero then.
+    package mutating func restarted(at time: Instant) {
+        if last != nil, time > lastTime { restart = time }
+    }
+
+    /// Times before and after now cannot be compared: how long ago the device started is not known any more.
+    package mutating func clockWasSet() {
+        restart = nil
+        quarantine = nil
+        isTimeUnsure = last != nil
+    }
+
+    /// The meter was exchanged for another: whatever comes next is a first value.
+    package mutating func exchanged() { isExchanged = last != nil }
 
     /// The device's counter showed `raw` at `time`. nil where that adds no knowledge: a first value, one held back,
     /// one from the past.
     package mutating func observe(_ raw: Int64, at time: Instant) -> CounterStep? {
         guard raw >= 0 else { return nil }
         guard let last else {
-            self.last = raw
-            lastTime = time
+            begin(raw, at: time)
             return nil
         }
-        guard time > lastTime else { return nil }
-        if fits(raw, after: last, at: lastTime, by: time) {
-            quarantine = nil
-            let step = CounterStep(advance: max(0, raw - last), since: lastTime)
-            self.last = max(raw, last)
-            lastTime = time
+        if isExchanged {
+            let step = CounterStep(
+                since: time, correction: CounterCorrection(kind: .exchanged, before: last, after: raw))
+            begin(raw, at: time)
             return step
+        }
+        if isTimeUnsure {
+            // How long it has been is not known; a value that a quarter of an hour explains needs no more.
+            lastTime = time - min(max(time - lastTime, .seconds(1)), Self.latest)
+            isTimeUnsure = false
+        }
+        guard time > lastTime else {
+            noticeSetClock(raw, last: last, at: time)
+            return nil
+        }
+        let isNext = fits(raw, after: last, at: lastTime, by: time) && !isOldOne(raw, last: last, at: time)
+        if isNext {
+            if let left = left.last, raw >= left.value - rule.slack { return comeBack(raw, at: time, from: last) }
+            return goOn(raw, at: time, last: last)
         }
         return hold(raw, at: time, last: last)
     }
 
+    private mutating func begin(_ raw: Int64, at time: Instant) {
+        last = raw
+        lastTime = time
+        lowest = raw
+        quarantine = nil
+        left.removeAll()
+        restart = nil
+        isExchanged = false
+        isTimeUnsure = false
+    }
+
     /// Whether a value can follow another: a step of jitter down, or any advance that the rate allows.
     private func fits(_ raw: Int64, after earlier: Int64, at earlierTime: Instant, by time: Instant) -> Bool {
-        let slack = 2 * rule.resolution
-        if raw < earlier { return earlier - raw <= slack }
-        let most = rule.perSecond * Double((time - earlierTime).milliseconds) / 1000
-        return Double(raw - earlier) <= most + Double(slack)
+        if raw < earlier { return earlier - raw <= rule.slack }
+        return Double(raw - earlier) <= rule.possible(in: time - earlierTime)
+    }
+
+    /// After a step back, a leap to what may be a message from before it; it must last to be believed.
+    private func isOldOne(_ raw: Int64, last: Int64, at time: Instant) -> Bool {
+        guard let highest = left.first, raw < highest.value, time - lastTime > Self.latest else { return false }
+        return Double(raw - last) > rule.possible(in: Self.latest)
+    }
+
+    /// A late message shows less than what is known, or the same. One that shows more and is yet older was stamped by a
+    /// clock that has been set back: time goes on from there, and what it shows is counted with the next value.
+    private mutating func noticeSetClock(_ raw: Int64, last: Int64, at time: Instant) {
+        guard lastTime - time > Self.latest, raw > last + rule.slack,
+            Double(raw - last) <= rule.possible(in: Self.latest)
+        else { return }
+        for index in left.indices { left[index].time = time - (lastTime - left[index].time) }
+        lastTime = time
+        quarantine = nil
+        restart = nil
+    }
+
+    private mutating func goOn(_ raw: Int64, at time: Instant, last: Int64) -> CounterStep {
+        var step = CounterStep(advance: max(0, raw - last), since: lastTime)
+        if let held = quarantine {
+            step.correction = CounterCorrection(kind: .glitch, before: held.latest, after: raw)
+        }
+        count(step.advance)
+        accept(max(raw, last), at: time)
+        return step
+    }
+
+    /// The counter stands again where it stood before it went back: what was drawn since then is the difference, and
+    /// what was counted meanwhile is a part of that.
+    private mutating func comeBack(_ raw: Int64, at time: Instant, from last: Int64) -> CounterStep {
+        var advance = Int64.max
+        var highest = last
+        while let place = left.last, raw >= place.value - rule.slack {
+            advance = min(advance, max(0, raw - place.value - place.counted))
+            highest = max(highest, place.value)
+            left.removeLast()
+        }
+        let step = CounterStep(
+            advance: advance, since: lastTime, correction: CounterCorrection(kind: .glitch, before: last, after: raw))
+        count(advance)
+        accept(max(raw, highest), at: time)
+        return step
+    }
+
+    private mutating func count(_ advance: Int64) {
+        for index in left.indices { left[index].counted += advance }
+    }
+
+    private mutating func accept(_ raw: Int64, at time: Instant) {
+        last = raw
+        lastTime = time
+        lowest = min(lowest, raw)
+        quarantine = nil
+        restart = nil
     }
 
     /// Keeps a value that does not fit, and decides once enough of them agree for long enough.
     private mutating func hold(_ raw: Int64, at time: Instant, last: Int64) -> CounterStep? {
-        guard var held = quarantine, time > held.latestTime else {
-            if quarantine == nil { quarantine = Quarantine(first: raw, firstTime: time, latest: raw, latestTime: time) }
+        guard var held = quarantine, held.latestTime - time <= Self.latest else {
+            quarantine = Quarantine(first: raw, firstTime: time, latest: raw, latestTime: time)
             return nil
         }
-        guard fits(raw, after: held.latest, at: held.latestTime, by: time) else {
+        guard time > held.latestTime else { return nil }
+        // A leap over a gap agrees with nothing, and what could have followed the last good value is no part of a step
+        // back.
+        guard fits(raw, after: held.latest, at: max(held.latestTime, time - Self.latest), by: time),
+            fits(raw, after: last, at: lastTime, by: time)
+                == fits(held.first, after: last, at: lastTime, by: held.firstTime)
+        else {
             quarantine = Quarantine(first: raw, firstTime: time, latest: raw, latestTime: time)
             return nil
         }
@@ -120,23 +264,59 @@ package struct CounterMeter: Hashable, Sendable {
             quarantine = held
             return nil
         }
-        quarantine = nil
-        let (kind, counted) = decide(held, last: last)
+        return settle(held, last: last)
+    }
+
+    // MARK: what it was
+
+    private mutating func settle(_ held: Quarantine, last: Int64) -> CounterStep {
+        if let left = left.last, held.first >= left.value - rule.slack,
+            fits(held.first, after: left.value, at: left.time, by: held.firstTime)
+        {
+            return comeBack(held.latest, at: held.latestTime, from: last)
+        }
+        if fits(held.first, after: last, at: lastTime, by: held.firstTime) {
+            quarantine = nil
+            return goOn(held.latest, at: held.latestTime, last: last)
+        }
+        let (kind, begun) = judge(held, last: last)
+        let growth = held.latest - held.first
         let step = CounterStep(
-            advance: counted, since: kind == .reset ? lastTime : held.firstTime,
+            advance: begun + growth, since: begun > 0 ? lastTime : held.firstTime,
             correction: CounterCorrection(kind: kind, before: last, after: held.first))
-        self.last = held.latest
-        lastTime = time
+        switch kind {
+        case .wrapped: left.removeAll()
+        case .jumped, .glitch:
+            while let place = left.last, held.latest >= place.value { left.removeLast() }
+        case .reset, .steppedBack, .exchanged:
+            if left.count == Self.mostLeft { left.removeFirst() }
+            left.append(Left(value: last, time: lastTime, counted: 0))
+        }
+        count(step.advance)
+        let earlier = kind == .steppedBack ? lowest : .max
+        accept(held.latest, at: held.latestTime)
+        lowest = min(earlier, held.first)
         return step
     }
 
-    private func decide(_ held: Quarantine, last: Int64) -> (CounterCorrection.Kind, Int64) {
-        let growth = held.latest - held.first
-        if held.first > last { return (.jumped, growth) }
-        // From zero again: what it shows can have been drawn since the last good value. Otherwise an older value came
-        // back, and what was drawn meanwhile is not known.
-        let possible = rule.perSecond * Double((held.firstTime - lastTime).milliseconds) / 1000
-        if Double(held.first) <= possible + Double(2 * rule.resolution) { return (.reset, held.first + growth) }
-        return (.steppedBack, growth)
+    /// What happened, and what was counted between the last good value and the first of the new ones.
+    private func judge(_ held: Quarantine, last: Int64) -> (CounterCorrection.Kind, begun: Int64) {
+        if held.first > last { return (.jumped, 0) }
+        let possible = rule.possible(in: held.firstTime - lastTime)
+        if let end = rule.wrapsAt, last <= end, Double(last) >= 0.95 * Double(end),
+            Double(held.first) <= 0.05 * Double(end), Double(end - last + held.first) <= possible
+        {
+            return (.wrapped, end - last + held.first)
+        }
+        if let restart, restart <= held.firstTime,
+            Double(held.first) <= rule.possible(in: held.firstTime - restart)
+        {
+            return (.reset, held.first)
+        }
+        // Nobody said when it began. That it began is likely, but what it shows may as well be an old value.
+        if Double(held.first) <= possible { return (.reset, held.first <= rule.resolution ? held.first : 0) }
+        // What a device forgets in a power cut is at most a day.
+        let isOwn = Double(lowest - held.first) <= rule.possible(in: .hours(24))
+        return (isOwn ? .steppedBack : .exchanged, 0)
     }
 }

@@ -198,6 +198,11 @@ package struct MachineUsage: Hashable, Sendable {
         take(Energy(from: step.since, to: time, amount: step.advance))
     }
 
+    /// The device of an energy counter told that it had just started.
+    package mutating func restarted(counter: Int, at time: Instant) {
+        if meters.indices.contains(counter) { meters[counter].restarted(at: time) }
+    }
+
     /// A cumulative count of shots.
     package mutating func observe(shots raw: Int64, at time: Instant) {
         countsShots = true
@@ -301,9 +306,14 @@ package struct MachineUsage: Hashable, Sendable {
     }
 
     /// The gateway itself knows nothing from `time` on: it was off, or its clock was set.
-    package mutating func blind(_ reason: String, at time: Instant) {
+    package mutating func blind(_ reason: String, clockWasSet: Bool = false, at time: Instant) {
         forget(at: time)
         material.blind()
+        if clockWasSet {
+            for index in meters.indices { meters[index].clockWasSet() }
+            shotMeter.clockWasSet()
+            itemMeter.clockWasSet()
+        }
         for index in tellers.indices { tellers[index] = nil }
         enter(.unknown, reason, at: max(time, timeline.settled))
     }

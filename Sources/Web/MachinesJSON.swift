@@ -62,6 +62,8 @@ enum MachinesJSON {
             .init("id", .string(view.id)), .init("driver", .string(view.driver)), .init("model", .optional(view.model)),
             .init("link", .string(view.link)), .init("online", view.isOnline.map(JSON.bool) ?? .null),
             .init("last_seen", .optional(view.lastSeen?.description)), .init("faults", .integer(view.faults)),
+            .init("unanswered", view.unanswered.map { .integer($0.turns) } ?? .null),
+            .init("asked_every_s", view.unanswered.map { .integer($0.askedEvery.milliseconds / 1000) } ?? .null),
             .init("last_fault", .optional(view.lastFault.map { "\($0.fault.kind.rawValue): \($0.fault.detail)" })),
             .init(
                 "faults_by_kind",

@@ -14,6 +14,7 @@ enum FabgateTool {
         QueryCommand.command, RollupCommand.command, StoreCommand.command, OutboxCommand.command,
         RecordCommand.command,
         ListenCommand.command,
+        DiscoverCommand.command,
         ReplayCommand.command,
         TopCommand.command, SimulateCommand.command,
     ]

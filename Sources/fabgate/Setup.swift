@@ -31,6 +31,12 @@ struct Setup {
                 catalog.add(model: model, family: family, profile, &problems)
             }
         }
+        for models in try Installation.ownModels() {
+            for model in try Files.folders(in: models) {
+                let profile = try YAML.load(path: "\(models)/\(model)/profile.yaml")
+                catalog.add(model: model, family: "own", profile, &problems)
+            }
+        }
         guard problems.isEmpty else { throw Self.failure(problems) }
         self.catalog = catalog
     }

@@ -44,6 +44,13 @@ struct ModelFolder: Sendable, CustomTestStringConvertible {
             .map { Recording(model: self, url: folder.appendingPathComponent($0)) }
     }
 
+    /// The profile as a driver gets it.
+    func profileFields() throws -> Fields {
+        var problems = Problems()
+        let document = try YAML.load(path: url.appendingPathComponent("profile.yaml").path)
+        return try #require(Fields(document, "profile \(name)", &problems))
+    }
+
     /// The driver that the profile names, made as `fabgate decode` makes it: whatever address a recording holds.
     func makeDriver() throws -> (driver: any DeviceDriver, info: DriverInfo) {
         var problems = Problems()

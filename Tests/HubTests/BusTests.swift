@@ -131,5 +131,11 @@ private func answer(to request: [UInt8], from unit: UInt8? = nil) -> [UInt8] {
         // The living one is asked once a second all the same, in one or several questions.
         #expect(alive >= 500, "\(alive)")
         #expect(bus.view("one")?.isOnline == nil)
+        // And that is shown, with how often it is asked by now.
+        #expect(bus.view("one")?.unanswered?.askedEvery == .seconds(30))
+        #expect(bus.view("two")?.unanswered == nil)
+        let alerts = bus.hub.alerts().filter { $0.id.hasPrefix("device/") }
+        #expect(alerts.map(\.id) == ["device/one"])
+        #expect(alerts.first?.english.contains("every 30 s") == true && alerts.first?.korean.contains("30초마다") == true)
     }
 }

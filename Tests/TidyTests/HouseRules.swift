@@ -65,6 +65,44 @@ private let allowed: [String: Set<String>] = [
         }
     }
 
+    @Test func pureModulesAreBuiltWithStrictMemorySafety() throws {
+        let manifest = try String(contentsOf: root.appendingPathComponent("Package.swift"), encoding: .utf8)
+        #expect(manifest.contains("let pure: [SwiftSetting] = edge + [.strictMemorySafety()]"))
+        // Families go through one function; the others say it themselves.
+        let family = try #require(manifest.firstRange(of: "func family("))
+        let end = try #require(manifest[family.upperBound...].firstRange(of: "\n}"))
+        #expect(manifest[family.upperBound..<end.lowerBound].contains("swiftSettings: pure"))
+        for module in allowed.keys {
+            let start = try #require(
+                manifest.firstRange(of: ".target(name: \"\(module)\"") ?? manifest.firstRange(of: "name: \"\(module)\"")
+            )
+            let settings = try #require(manifest[start.upperBound...].firstRange(of: "swiftSettings: "))
+            #expect(
+                manifest[settings.upperBound...].hasPrefix("pure"), "\(module) is built without strict memory safety")
+        }
+        let folders = try FileManager.default.contentsOfDirectory(atPath: root.appendingPathComponent("devices").path)
+        for folder in folders where folder != "README.md" && !folder.hasPrefix(".") {
+            #expect(manifest.contains(", \"\(folder)\")"), "devices/\(folder) is no family of the manifest")
+        }
+        for file in SourceFile.below("devices") {
+            #expect(!file.text.contains("unsafe "), "\(file.path) takes a pointer")
+        }
+    }
+
+    @Test func everyModelStandsInTheTable() throws {
+        let table = try String(contentsOf: root.appendingPathComponent("devices/README.md"), encoding: .utf8)
+        let devices = root.appendingPathComponent("devices")
+        for family in try FileManager.default.contentsOfDirectory(atPath: devices.path) where !family.hasPrefix(".") {
+            let models = devices.appendingPathComponent("\(family)/models")
+            for model in (try? FileManager.default.contentsOfDirectory(atPath: models.path)) ?? []
+            where !model.hasPrefix(".") {
+                #expect(
+                    table.contains("(\(family)/models/\(model)/README.md)"),
+                    "devices/README.md lacks \(family)/\(model)")
+            }
+        }
+    }
+
     @Test func onlyPortsSeesCLibraries() {
         // Peers in the benchmark are called as a C program would call them.
         for file in SourceFile.below("Sources")

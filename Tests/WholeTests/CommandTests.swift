@@ -46,11 +46,14 @@ private struct Lab {
 }
 
 /// An SDM120 as unit 1 and a TK4 as unit 3, with the input registers that their recordings begin with.
-private struct ModbusBus {
+struct ModbusBus {
     let terminal: PseudoTerminal
     private var registers: [UInt8: [Int: [UInt8]]] = [:]
+    /// Whether a unit refuses what it does not have, as real ones do, instead of answering 0.
+    private let refuses: Bool
 
-    init() throws {
+    init(refuses: Bool = false) throws {
+        self.refuses = refuses
         terminal = try PseudoTerminal()
         let devices = try Installation.find().devices
         try learn("\(devices)/meters/models/eastron-sdm120/recordings/laser-starts.jsonl", unit: 1)
@@ -77,6 +80,9 @@ private struct ModbusBus {
     private func answer(_ question: [UInt8]) -> [UInt8]? {
         guard question.count == 8, question[1] == 4, let known = registers[question[0]] else { return nil }
         let first = Int(question[2]) * 256 + Int(question[3])
+        if refuses, (first..<first + Int(question[5])).contains(where: { known[$0] == nil }) {
+            return Self.frame([question[0], 0x84, 2])
+        }
         let data = (first..<first + Int(question[5])).flatMap { known[$0] ?? [0, 0] }
         return Self.frame([question[0], 4, UInt8(data.count)] + data)
     }

@@ -346,6 +346,7 @@ extension Channel {
             }
             return "zone\(number + first - 1)"
         }
-        return Channel(parts.joined(separator: "."), unit, kind, resolution: resolution, plausible: plausible)
+        return Channel(
+            parts.joined(separator: "."), unit, kind, resolution: resolution, plausible: plausible, wrapsAt: wrapsAt)
     }
 }

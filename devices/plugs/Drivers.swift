@@ -12,4 +12,5 @@ package let plugDrivers: [any DeviceDriver.Type] = [
     HomeAssistant.self,
     SparkplugB.self,
     Zigbee2MQTT.self,
+    ESPHome.self,
 ]

@@ -1,4 +1,4 @@
 package import Model
 
-/// The languages of CNC mills, engravers and lasers.
-package let workshopDrivers: [any DeviceDriver.Type] = [Grbl.self, Scale.self]
+/// The languages of CNC mills, engravers, lasers, scales and access readers.
+package let workshopDrivers: [any DeviceDriver.Type] = [Grbl.self, Scale.self, AccessReader.self]

@@ -32,6 +32,21 @@ package struct Installation: Hashable, Sendable {
             hint: "install it below /usr/share/fabgate, or say where it is with FABGATE_SHARE")
     }
 
+    /// Where a lab keeps models of its own, which an update leaves alone: the folders of `$FABGATE_MODELS`, parted by
+    /// colons, otherwise `/etc/fabgate/models` where there is one. A folder of it is a model, without a family above.
+    package static func ownModels() throws(PortError) -> [String] {
+        guard let list = getenv("FABGATE_MODELS").map({ String(cString: $0) }) else {
+            return Files.isFolder("/etc/fabgate/models") ? ["/etc/fabgate/models"] : []
+        }
+        let folders = list.split(separator: ":").map(String.init)
+        for folder in folders where !Files.isFolder(folder) {
+            throw PortError(
+                call: "read", subject: folder, code: 0,
+                hint: "FABGATE_MODELS must name folders of models, parted by colons")
+        }
+        return folders
+    }
+
     private static func installed(_ share: String) -> Installation? {
         guard Files.isFolder("\(share)/devices"), Files.isFolder("\(share)/pages") else { return nil }
         return Installation(devices: "\(share)/devices", pages: "\(share)/pages")

@@ -1,0 +1,161 @@
+// Whatever a plug, its network and the clocks do to a counter, no energy is invented.
+
+import Model
+import Testing
+import Usage
+
+/// What can go wrong between what was drawn and what is heard.
+private enum Trouble: String, CaseIterable {
+    /// A moment at zero, or at an older value.
+    case dip
+    /// An old value for minutes, again and again.
+    case longDip
+    /// Power cut: what was not written to flash is gone.
+    case stepBack
+    /// From zero again, and the device tells that it started.
+    case reset
+    /// From zero again, and nobody says so.
+    case silentReset
+    /// The same message twice.
+    case duplicate
+    /// The broker's old message once more, as if it were new.
+    case replay
+    /// A message that overtook others.
+    case reorder
+    /// The gateway's clock jumps, either way.
+    case clock
+    /// Nothing heard for hours.
+    case gap
+}
+
+/// A plug as it is, and as it is heard.
+private struct Plug {
+    let quantum: Int64 = 1000
+    let watts = 3000.0
+    private(set) var truth: Int64 = 0
+    private(set) var faults: Int64 = 0
+    private var shown: Int64
+    private var flash: Int64
+    private var clock: Int64 = 0
+    private var shift: Int64 = 0
+    private var history: [(raw: Int64, time: Int64)] = []
+    private var dipUntil = 0
+    private var dipValue: Int64 = 0
+    private var random: SeededRandom
+
+    /// What the gateway gets to hear.
+    enum Heard {
+        case value(Int64, Instant)
+        case restart(Instant)
+        /// The hub notices that by its monotonic clock.
+        case clockSet
+    }
+
+    init(seed: UInt64) {
+        random = SeededRandom(seed)
+        shown = Int64.random(in: 0...30_000_000, using: &random)
+        flash = shown
+    }
+
+    private func raw(_ value: Int64) -> Int64 { value / quantum * quantum }
+
+    mutating func step(_ index: Int, _ troubles: [Trouble]) -> [Heard] {
+        let every = Int64.random(in: 5...15, using: &random)
+        pass(every)
+        // A device that starts again can have kept only what it had already shown.
+        if index % 500 == 0 { flash = raw(shown) }
+        var heard: [Heard] = []
+        if Int.random(in: 0..<60, using: &random) == 0, let trouble = troubles.randomElement(using: &random) {
+            heard += strike(trouble, index)
+        }
+        let said = index < dipUntil ? dipValue : raw(shown)
+        history.append((said, clock))
+        if history.count > 400 { history.removeFirst() }
+        return heard + [.value(said, now)]
+    }
+
+    private var now: Instant { Instant(milliseconds: 1_800_000_000_000 + (clock + shift) * 1000) }
+
+    private mutating func pass(_ seconds: Int64) {
+        let drawn = Int64(Double(seconds) * Double.random(in: 0...watts, using: &random) / 3.6)
+        truth += drawn
+        shown += drawn
+        clock += seconds
+    }
+
+    private mutating func strike(_ trouble: Trouble, _ index: Int) -> [Heard] {
+        faults += 1
+        switch trouble {
+        case .dip:
+            dipUntil = index + Int.random(in: 1...4, using: &random)
+            dipValue =
+                Bool.random(using: &random) ? 0 : raw(max(0, shown - Int64.random(in: 0...2_000_000, using: &random)))
+        case .longDip:
+            dipUntil = index + Int.random(in: 20...120, using: &random)
+            dipValue = Bool.random(using: &random) ? 0 : min(raw(shown), history.first?.raw ?? 0)
+        case .stepBack: shown = flash
+        case .reset, .silentReset:
+            shown = 0
+            flash = 0
+            // It counts already before it is heard.
+            let started = now
+            pass(Int64.random(in: 1...60, using: &random))
+            if trouble == .reset { return [.restart(started)] }
+        case .duplicate: return history.last.map { [.value($0.raw, now), .value($0.raw, now)] } ?? []
+        case .replay: return history.randomElement(using: &random).map { [.value($0.raw, now)] } ?? []
+        case .reorder:
+            return history.suffix(5).shuffled(using: &random).map {
+                .value($0.raw, Instant(milliseconds: 1_800_000_000_000 + ($0.time + shift) * 1000))
+            }
+        case .clock:
+            shift += Int64.random(in: -100_000...100_000, using: &random)
+            return [.clockSet]
+        case .gap: pass(Int64.random(in: 600...20_000, using: &random))
+        }
+        return []
+    }
+}
+
+@Suite struct CounterFaultTests {
+    /// Feeds a plug's day with such troubles to a meter; what it counted, and the plug.
+    private func day(_ troubles: [Trouble], seed: UInt64, steps: Int = 3000) -> (counted: Int64, plug: Plug) {
+        var plug = Plug(seed: seed)
+        var meter = CounterMeter(.energy(watts: plug.watts * 1.25, resolution: plug.quantum))
+        var counted: Int64 = 0
+        for index in 0..<steps {
+            for heard in plug.step(index, troubles) {
+                switch heard {
+                case .restart(let time): meter.restarted(at: time)
+                case .clockSet: meter.clockWasSet()
+                case .value(let raw, let time):
+                    guard let step = meter.observe(raw, at: time) else { continue }
+                    #expect(step.advance >= 0, "seed \(seed)")
+                    counted += step.advance
+                }
+            }
+        }
+        return (counted, plug)
+    }
+
+    /// One step of the counter for each fault, and one for the first value, which lies within a step.
+    private func bound(_ plug: Plug) -> Int64 { plug.truth + plug.quantum * (1 + plug.faults) }
+
+    @Test(arguments: Trouble.allCases, UInt64(0)..<20)
+    fileprivate func neverMoreThanTheTruth(_ trouble: Trouble, seed: UInt64) {
+        let (counted, plug) = day([trouble], seed: seed)
+        #expect(counted <= bound(plug), "\(trouble), seed \(seed): \(counted) of \(plug.truth), \(plug.faults) faults")
+    }
+
+    @Test(arguments: UInt64(0)..<150) func neverMoreThanTheTruthWithEverything(seed: UInt64) {
+        let (counted, plug) = day(Trouble.allCases, seed: seed)
+        #expect(counted <= bound(plug), "seed \(seed): \(counted) mWh of \(plug.truth), \(plug.faults) faults")
+    }
+
+    /// What loses nothing on the plug loses nothing here: all but the last step is counted.
+    @Test(arguments: [Trouble.dip, .duplicate, .replay, .reorder, .gap], UInt64(0)..<20)
+    fileprivate func nothingIsLostWhereThePlugLostNothing(_ trouble: Trouble, seed: UInt64) {
+        let (counted, plug) = day([trouble], seed: seed)
+        // A dip may be under way at the end.
+        #expect(counted >= plug.truth - 100_000, "\(trouble), seed \(seed): \(counted) mWh of \(plug.truth)")
+    }
+}
