@@ -14,12 +14,14 @@ package struct OutboxRow: Hashable, Sendable {
     package let item: [UInt8]
     /// When this version was made.
     package let made: Instant
+    /// What the item keeps to itself.
+    package let suppressed: [String]
     /// Why the city does not take it; such a row is a dead letter: kept, shown, not sent until someone says so.
     package var problem: String?
 
     package init(
         key: RollupKey, version: RollupVersion, contentDigest: String, digest: String, item: [UInt8], made: Instant,
-        problem: String? = nil
+        suppressed: [String] = [], problem: String? = nil
     ) {
         self.key = key
         self.version = version
@@ -27,6 +29,7 @@ package struct OutboxRow: Hashable, Sendable {
         self.digest = digest
         self.item = item
         self.made = made
+        self.suppressed = suppressed
         self.problem = problem
     }
 }
@@ -40,15 +43,19 @@ package struct EmittedWindow: Hashable, Sendable {
     package var digest: String
     /// The city confirmed this version.
     package var isReceipted: Bool
+    /// What any version of it kept to itself, so that no later one tells it.
+    package var suppressed: [String]
 
     package init(
-        key: RollupKey, version: RollupVersion, contentDigest: String, digest: String, isReceipted: Bool
+        key: RollupKey, version: RollupVersion, contentDigest: String, digest: String, isReceipted: Bool,
+        suppressed: [String] = []
     ) {
         self.key = key
         self.version = version
         self.contentDigest = contentDigest
         self.digest = digest
         self.isReceipted = isReceipted
+        self.suppressed = suppressed
     }
 }
 

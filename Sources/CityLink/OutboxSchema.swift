@@ -51,7 +51,10 @@ package enum OutboxSchema {
             start INTEGER NOT NULL, epoch INTEGER NOT NULL, revision INTEGER NOT NULL, result TEXT NOT NULL,
             received INTEGER NOT NULL
         ) STRICT;
+        """,
         """
+        ALTER TABLE rollup_window ADD COLUMN suppressed TEXT NOT NULL DEFAULT '';
+        """,
     ]
 
     package static let receiptsKept = 10_000
@@ -69,7 +72,7 @@ package enum OutboxSchema {
     package static func windows(city: String) -> SQLCommand {
         SQLCommand(
             text: """
-                SELECT lab, grain, start, epoch, revision, content_digest, digest, receipted
+                SELECT lab, grain, start, epoch, revision, content_digest, digest, receipted, suppressed
                 FROM rollup_window WHERE city = ?
                 """, values: [.text(city)])
     }
@@ -81,16 +84,22 @@ package enum OutboxSchema {
         else { return nil }
         return OutboxRow(
             key: key, version: version, contentDigest: contentDigest, digest: digest, item: item,
-            made: Instant(milliseconds: made), problem: cells[9].text)
+            made: Instant(milliseconds: made), suppressed: suppressed(in: item), problem: cells[9].text)
+    }
+
+    /// What an item says that it keeps to itself.
+    private static func suppressed(in item: [UInt8]) -> [String] {
+        JSON(item)?["rollup"]?["suppressed"]?.items?.compactMap(\.text) ?? []
     }
 
     /// A window as `windows` selects it; nil where it is damaged.
     package static func window(_ cells: [SQLCell]) -> EmittedWindow? {
-        guard cells.count == 8, let (key, version) = name(cells), let contentDigest = cells[5].text,
-            let digest = cells[6].text, let receipted = cells[7].integer
+        guard cells.count == 9, let (key, version) = name(cells), let contentDigest = cells[5].text,
+            let digest = cells[6].text, let receipted = cells[7].integer, let suppressed = cells[8].text
         else { return nil }
         return EmittedWindow(
-            key: key, version: version, contentDigest: contentDigest, digest: digest, isReceipted: receipted != 0)
+            key: key, version: version, contentDigest: contentDigest, digest: digest, isReceipted: receipted != 0,
+            suppressed: suppressed.split(separator: " ").map(String.init))
     }
 
     /// What to run for an effect, in order; nothing for alarms.
@@ -156,15 +165,18 @@ package enum OutboxSchema {
     private static func note(_ window: EmittedWindow, _ city: String) -> SQLCommand {
         SQLCommand(
             text: """
-                INSERT INTO rollup_window (city, lab, grain, start, epoch, revision, content_digest, digest, receipted)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO rollup_window (city, lab, grain, start, epoch, revision, content_digest, digest, receipted,
+                    suppressed)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (city, lab, grain, start) DO UPDATE SET epoch = excluded.epoch,
                     revision = excluded.revision, content_digest = excluded.content_digest,
-                    digest = excluded.digest, receipted = excluded.receipted
+                    digest = excluded.digest, receipted = excluded.receipted,
+                    suppressed = excluded.suppressed
                 WHERE (rollup_window.epoch, rollup_window.revision) <= (excluded.epoch, excluded.revision)
                 """,
             values: cells(city, window.key, window.version) + [
                 .text(window.contentDigest), .text(window.digest), .integer(window.isReceipted ? 1 : 0),
+                .text(window.suppressed.joined(separator: " ")),
             ])
     }
 

@@ -55,11 +55,11 @@ extension RollupContent {
         return .object(members)
     }
 
-    /// What says whether a window has changed: the digest without everything that sending adds, and without `final`,
-    /// which alone is no news.
+    /// What says whether a window has changed: the digest without everything that sending adds. That it is final is
+    /// news, once; that it is not yet stands in no digest.
     package func contentDigest(_ sha256: SHA256) -> String {
-        let bare = item(epoch: 0, revision: 0, emitted: start).without("emitted", "epoch", "revision", "final")
-        return sha256(bare.canonical).hexadecimal
+        let bare = item(epoch: 0, revision: 0, emitted: start).without("emitted", "epoch", "revision")
+        return sha256((isFinal ? bare : bare.without("final")).canonical).hexadecimal
     }
 
     /// The digest that goes beside an item on the wire: SHA-256 over the canonical form without `emitted`.

@@ -89,7 +89,8 @@ package struct RollupOutbox: Sendable {
         let digest = RollupContent.digest(of: rollup, sha256)
         var row = OutboxRow(
             key: key, version: version, contentDigest: contentDigest, digest: digest,
-            item: JSON.object(["digest": .string(digest), "rollup": rollup]).canonical, made: now)
+            item: JSON.object(["digest": .string(digest), "rollup": rollup]).canonical, made: now,
+            suppressed: content.suppressed)
         if row.item.count > limits.batchBytes - Self.envelope.count - 2 {
             row.problem = "with \(row.item.count) bytes it is larger than a request may be; share less detail"
         }
@@ -278,6 +279,6 @@ extension EmittedWindow {
     init(_ row: OutboxRow) {
         self.init(
             key: row.key, version: row.version, contentDigest: row.contentDigest, digest: row.digest,
-            isReceipted: false)
+            isReceipted: false, suppressed: row.suppressed)
     }
 }

@@ -1,3 +1,4 @@
+package import CityLink
 package import Model
 package import Store
 package import Usage
@@ -88,6 +89,8 @@ package struct Configuration: Sendable {
         package var disagreesAbove: Double?
         /// So long it may, before that is an alert.
         package var disagreesAfter = Duration.minutes(10)
+        /// What its hour counter showed when it was first watched.
+        package var runningBefore = Duration.zero
         /// Those of a press that are used; nil for all.
         package var zones: [String]?
         package var material: MaterialRule
@@ -111,6 +114,11 @@ package struct Configuration: Sendable {
         package var whenFull = WhenFull.overwrite
     }
 
+    package struct Rollups: Sendable {
+        /// A window is told for the last time this long after its end.
+        package var finalAfter = Duration.hours(7 * 24)
+    }
+
     package struct HTTP: Sendable {
         package var address = "127.0.0.1"
         package var port = 8080
@@ -127,6 +135,7 @@ package struct Configuration: Sendable {
         package var tokenFile: String
         package var grains: [Window.Grain]
         package var showsMachines: Bool
+        package var privacy: PrivacyRule
         package var tls: TLSFiles?
     }
 
@@ -145,6 +154,8 @@ package struct Configuration: Sendable {
     package var moulds: [Mould] = []
     package var machines: [Machine] = []
     package var store = Store()
+    package var rollups = Rollups()
+    package var tariff = Tariff()
     package var http = HTTP()
     package var cities: [City] = []
     package var simulation: SimulatedClock?

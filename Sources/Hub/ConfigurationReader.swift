@@ -1,3 +1,4 @@
+import CityLink
 package import Model
 import Store
 import Usage
@@ -30,6 +31,8 @@ package struct ConfigurationReader {
             )
         }
         single("store", &files) { $0.readStore(&$1) }
+        single("rollups", &files) { $0.readRollups(&$1) }
+        single("tariff", &files) { $0.configuration.tariff = Tariff(&$1, &$0.problems) }
         single("http", &files) { $0.readHTTP(&$1) }
         single("simulation", &files) { $0.readSimulation(&$1) }
         each("mqtt", &files, "broker") { $0.readBroker(&$1) }
@@ -142,6 +145,15 @@ package struct ConfigurationReader {
         if let policy = fields.choice("when_full", of: WhenFull.self, &problems) {
             configuration.store.whenFull = policy
         }
+    }
+
+    private mutating func readRollups(_ fields: inout Fields) {
+        let place = fields.place("final_after")
+        guard let after = fields.duration("final_after", example: "7 d", &problems) else { return }
+        if after < .hours(24) || after > .hours(60 * 24) {
+            problems.add(place, "'final_after' must lie between 1 d and 60 d")
+        }
+        configuration.rollups.finalAfter = after
     }
 
     private mutating func readHTTP(_ fields: inout Fields) {
@@ -296,6 +308,7 @@ package struct ConfigurationReader {
             }
         }
         let energy = readEnergy(&fields, devices)
+        let runningBefore = fields.duration("hours_before", example: "1200 h", &problems) ?? .zero
         let source = readUsage(&fields, devices)
         let (material, scales) = readMaterial(&fields, devices)
         guard let id, let source else { return }
@@ -303,7 +316,8 @@ package struct ConfigurationReader {
             Configuration.Machine(
                 id: id, name: title ?? id, machineClass: machineClass.rawValue, devices: devices, energy: energy,
                 source: source.source, itemsPerShot: source.items, disagreesAbove: source.contradiction.above,
-                disagreesAfter: source.contradiction.after, zones: source.zones, material: material, scales: scales))
+                disagreesAfter: source.contradiction.after, runningBefore: runningBefore, zones: source.zones,
+                material: material, scales: scales))
     }
 
     /// Whose counters are a machine's energy: as configured, else every device that has one.
@@ -418,6 +432,12 @@ package struct ConfigurationReader {
             problems.add(fields.place("detail"), "'detail' is class or machine, not '\(detail)'")
         }
         let tls = readTLS(&fields)
+        var privacy = PrivacyRule()
+        if var keys = fields.map("privacy", &problems) {
+            privacy.threshold = Int64(keys.integer("threshold", in: 1...1000, &problems) ?? 5)
+            privacy.dominance = Int64(keys.integer("dominance", in: 50...100, &problems) ?? 80)
+            keys.finish(&problems)
+        }
         guard let name, let url, let tokenFile else { return }
         let parts = Self.url(url)
         guard let parts,
@@ -431,6 +451,7 @@ package struct ConfigurationReader {
         configuration.cities.append(
             Configuration.City(
                 name: name, url: url.hasSuffix("/") ? String(url.dropLast()) : url, tokenFile: tokenFile,
-                grains: grains.isEmpty ? [.day] : grains, showsMachines: detail == "machine", tls: tls))
+                grains: grains.isEmpty ? [.day] : grains, showsMachines: detail == "machine", privacy: privacy, tls: tls
+            ))
     }
 }

@@ -71,8 +71,11 @@ extension Hub {
             machines[machine].usage = usage
         }
         firstOldest = store.oldest
-        let memoryBegins = max(store.oldest ?? now.wall, start)
-        windows.begin(memory: memoryBegins, isWhole: store.oldest.map { $0 >= start } ?? true)
+        slotsFrom = store.oldest(in: .slots)
+        windows.begin(
+            memory: max(store.oldest ?? now.wall, start), isWhole: store.oldest.map { $0 >= start } ?? true,
+            newest: min(store.newest ?? now.wall, now.wall), slots: slotsFrom)
+        recallSlots(from: start, at: now)
         if let newest = store.newest { markBlind("gateway was off", at: min(newest, now.wall)) }
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
     }
@@ -97,9 +100,10 @@ extension Hub {
             noteOrder(of: machine, at: now)
             if let late = machines[machine].disorder { computeAgain(machine, from: late, at: now) }
             machines[machine].disorder = nil
-            windows.changed(slots: machines[machine].usage.takeDirtySlots())
+            noteSlots(of: machine)
         }
         due.order = .never
+        writeSlots(upTo: now.wall)
         guard now.wall >= nextCheckpoint else { return }
         nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
         firstOldest = firstOldest ?? store.oldest
@@ -174,6 +178,13 @@ extension Hub {
             }
             begin = stop
         }
+    }
+
+    /// Gives a usage the samples of a machine in `(after, to]` as they are stored, beside what the hub knows.
+    func computed(_ machine: Int, _ usage: inout MachineUsage, after: Instant, to: Instant) {
+        var copy = self
+        copy.replay(machine, inputs(of: machine).inputs, &usage, after: after, to: to)
+        usage.advance(to: to)
     }
 
     /// The column whose next sample is the earliest; of equal ones the first.

@@ -1,17 +1,17 @@
 package import CityLink
-import Model
+package import Model
 package import Usage
 
 // A closed window becomes the content of a rollup: a function of its slots and the configuration, nothing else.
 
 extension Hub {
-    /// Whether all samples of a window are still there, so that it can be computed whole.
-    package func isWhole(_ window: Window) -> Bool { window.start >= windows.wholeFrom }
-
     /// What a window says, computed from its slots.
-    package func content(of window: Window, source: RollupSource, showsMachines: Bool) -> RollupContent {
+    /// - Parameter now: what the window is to be told at; a content without it is never final.
+    package func content(
+        of window: Window, source: RollupSource, showsMachines: Bool, at now: Instant? = nil
+    ) -> RollupContent {
         let lab = configuration.lab
-        let parts = machines.map { share(of: $0, in: window) }
+        let parts = machines.indices.map { share(of: $0, in: window) }
         var classes: [ClassUsage] = []
         for part in parts {
             if let index = classes.firstIndex(where: { $0.name == part.usage.className }) {
@@ -28,7 +28,7 @@ extension Hub {
         }
         return RollupContent(
             lab: lab.id, grain: RollupGrain(window.grain), start: window.start, end: window.end, tz: lab.zone.name,
-            localDate: window.date,
+            localDate: window.date, isFinal: now.map { windows.isFinal(window, at: $0) } ?? false,
             coverage: RollupCoverage(
                 usage: Self.share(known, of: length * Int64(parts.count)),
                 energy: Self.share(metered.reduce(0) { $0 + $1.covered }, of: metered.reduce(0) { $0 + $1.expected }),
@@ -40,6 +40,34 @@ extension Hub {
             totals: parts.reduce(UsageTotals()) { $0 + $1.usage.totals },
             classes: classes.sorted { $0.name < $1.name },
             machines: showsMachines ? parts.map(\.usage) : nil, source: source)
+    }
+
+    /// How much each machine was used in a window.
+    func uses(of window: Window) -> [MachineUses] {
+        machines.indices.map { index in
+            let sum = sum(of: index, from: window.start, to: window.end)
+            let busy = MachineState.allCases.reduce(Int64(0)) { $1.isBusy ? $0 + sum[$1] : $0 }
+            // A use that began before goes on in it.
+            return MachineUses(
+                className: machines[index].configuration.machineClass, uses: busy > 0 ? max(1, sum.runs) : sum.runs,
+                busy: busy)
+        }
+    }
+
+    /// What a city is told of a window: its content without what would show what one person did.
+    /// - Parameter already: what an earlier revision of this window kept to itself.
+    package func told(
+        _ window: Window, to city: Configuration.City, source: RollupSource, already: [String] = [], at now: Instant
+    ) -> RollupContent {
+        let content = content(of: window, source: source, showsMachines: city.showsMachines, at: now)
+        var hidden: Int64 = 0
+        if window.grain == .day, city.grains.contains(.hour), city.privacy.threshold > 1 {
+            for hour in Window.ending(after: window.start, upTo: window.end, .hour, in: configuration.lab.zone) {
+                let uses = uses(of: hour).reduce(0) { $0 + $1.uses }
+                if uses < city.privacy.threshold { hidden += uses }
+            }
+        }
+        return content.withheld(by: city.privacy, uses: uses(of: window), already: already, hidden: hidden)
     }
 
     /// One machine's part of a window.
@@ -54,8 +82,9 @@ extension Hub {
         let late: Int64
     }
 
-    private func share(of machine: MachineRuntime, in window: Window) -> Part {
-        let sum = machine.usage.slots.sum(from: window.start, to: window.end)
+    private func share(of index: Int, in window: Window) -> Part {
+        let machine = machines[index]
+        let sum = sum(of: index, from: window.start, to: window.end)
         let length = window.length.milliseconds
         var totals = UsageTotals(states: sum.stateMilliseconds)
         // What nobody observed is unknown, and the states sum to the window.

@@ -70,7 +70,10 @@ extension Hub {
         if now.moment >= min(due.order, due.windows) { keepOrder(at: now) }
         if let again = windows.changesDue { due.windows = min(due.windows, again) }
         if now.moment >= due.windows {
-            for window in windows.due(at: now) { act(.window(window)) }
+            for window in windows.due(at: now) {
+                if window.grain == .day { writeDay(window) }
+                act(.window(window))
+            }
             due.windows = windows.next(after: now)
         }
         tellAlerts()
@@ -110,7 +113,7 @@ extension Hub {
             tellState(of: index)
             tellCorrections(of: index)
             noteOrder(of: index, at: now)
-            windows.changed(slots: machines[index].usage.takeDirtySlots())
+            noteSlots(of: index)
         }
         touched.removeAll(keepingCapacity: true)
     }
@@ -201,27 +204,44 @@ package struct WindowSchedule: Sendable {
     /// Changed windows are looked at again this often.
     static let changesEvery = Duration.minutes(5)
 
-    init(zone: Zone, start: Instant) {
+    /// A window is final this long after its end: no later change is to be expected, and none is told.
+    package let finalAfter: Duration
+    /// Windows that end at or before were told as final.
+    private var finished: [Window.Grain: Instant] = [:]
+
+    init(zone: Zone, finalAfter: Duration, start: Instant) {
         self.zone = zone
+        self.finalAfter = finalAfter
         wholeFrom = start
-        for grain in Window.Grain.allCases { offered[grain] = start }
+        for grain in Window.Grain.allCases {
+            offered[grain] = start
+            finished[grain] = start
+        }
     }
 
-    /// The samples reach back to `memory`; `isWhole` if there never were older ones.
-    mutating func begin(memory: Instant, isWhole: Bool) {
+    /// The samples reach back to `memory`; `isWhole` if there never were older ones. `newest` is the last of them, and
+    /// `slots` how far back the store's slots reach.
+    mutating func begin(memory: Instant, isWhole: Bool, newest: Instant, slots: Instant?) {
         // The first values after a cut are no use: counters need one to start from.
         wholeFrom = isWhole ? Window.containing(memory, .day, in: zone).start : memory + .hours(1)
-        for grain in Window.Grain.allCases { offered[grain] = max(memory, isWhole ? .distantPast : wholeFrom) }
+        // What was not final yet when the gateway ended is looked at again. Most of it is no news.
+        let open = newest - finalAfter - .hours(48)
+        for grain in Window.Grain.allCases {
+            offered[grain] =
+                slots.map { max($0 - .milliseconds(1), open) } ?? max(memory, isWhole ? .distantPast : wholeFrom)
+            finished[grain] = offered[grain]
+        }
     }
+
+    /// Whether a window is past all changes.
+    package func isFinal(_ window: Window, at now: Instant) -> Bool { now >= window.end + finalAfter }
 
     mutating func changed(slots: Set<Int64>) {
         // What is said now changes windows that are still open.
         for slot in slots where slot < lastOffered {
             for grain in Window.Grain.allCases {
                 let window = Window.containing(Instant(milliseconds: slot), grain, in: zone)
-                if let offered = offered[grain], window.end <= offered, window.start >= wholeFrom {
-                    changed.insert(window)
-                }
+                if let offered = offered[grain], window.end <= offered { changed.insert(window) }
             }
         }
     }
@@ -236,6 +256,10 @@ package struct WindowSchedule: Sendable {
             let end = Window.containing(since, grain, in: zone).end + Self.grace(grain)
             next = min(next, now.moment + (end - now.wall))
         }
+        for (grain, since) in finished {
+            let end = Window.containing(since, grain, in: zone).end + finalAfter
+            next = min(next, now.moment + max(.milliseconds(1), end - now.wall))
+        }
         return changesDue.map { min(next, $0) } ?? next
     }
 
@@ -247,6 +271,11 @@ package struct WindowSchedule: Sendable {
             let ended = Window.ending(after: since, upTo: closed, grain, in: zone)
             if let last = ended.last { offered[grain] = last.end }
             windows += ended
+            // Once more when nothing can change any more, so that the city knows that.
+            guard let last = finished[grain], now.wall - finalAfter > last else { continue }
+            let final = Window.ending(after: last, upTo: now.wall - finalAfter, grain, in: zone)
+            if let last = final.last { finished[grain] = last.end }
+            windows += final.filter { !ended.contains($0) }
         }
         if let changesDue, now.moment >= changesDue {
             lastChanges = now.moment

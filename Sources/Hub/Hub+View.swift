@@ -55,8 +55,9 @@ package struct Alert: Sendable, Hashable {
 extension Hub {
     package func machineViews(at now: Now) -> [MachineView] {
         let midnight = configuration.lab.zone.start(of: configuration.lab.zone.date(at: now.wall))
-        return machines.enumerated().map { index, machine in
-            var today = machine.usage.slots.sum(from: midnight, to: now.wall.floor(to: Slot.length) + Slot.length)
+        return machines.indices.map { index in
+            let machine = machines[index]
+            var today = sum(of: index, from: midnight, to: now.wall.floor(to: Slot.length) + Slot.length)
             // What is not decided yet counts as what the machine does now; what was never observed, as unknown.
             let open = now.wall - max(machine.usage.settled, midnight)
             if open > .zero { today[machine.usage.state] += open.milliseconds }
@@ -141,6 +142,11 @@ extension Hub {
                 .warning, "disagree/\(machines[index].configuration.id)",
                 "\(name) says that it is idle, but draws \(watts) W",
                 "\(name)은(는) 대기 중이라고 하지만 \(watts) W를 소비합니다", machine: index, since: since)
+        }
+        for window in refused {
+            add(
+                .error, "slots/\(window)", "\(window) changed, but its slots are gone; it is not sent again",
+                "\(window) 구간이 바뀌었지만 슬롯이 덮어써져 다시 보내지 않습니다")
         }
         for (index, device) in devices.enumerated() {
             let unit = unanswered(index)

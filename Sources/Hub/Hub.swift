@@ -24,6 +24,11 @@ package struct Hub {
     var lastLook: Now
     /// Machines that something was said about since the last tick.
     var touched: [Int] = []
+    /// Since when slots are known from memory, and since when from the store's tier.
+    var memoryFrom = Instant.distantPast
+    var slotsFrom: Instant?
+    /// Windows that could not be told again, newest last.
+    var refused: [String] = []
     /// The store's oldest sample when it was looked at first: nothing was written over while that is still there.
     var firstOldest: Instant?
     var nextCheckpoint = Instant.distantPast
@@ -54,7 +59,8 @@ package struct Hub {
         // A device's own time is believed within a day, and a broker may have kept its message for as long.
         store.lateness = .hours(48)
         linkSpeed = Int64(configuration.simulation?.speed ?? 1)
-        windows = WindowSchedule(zone: configuration.lab.zone, start: now.wall)
+        windows = WindowSchedule(
+            zone: configuration.lab.zone, finalAfter: configuration.rollups.finalAfter, start: now.wall)
         brokers = configuration.brokers.map { BrokerRuntime(configuration: $0) }
         lines = configuration.lines.enumerated().map { index, line in
             let users = configuration.devices.indices.filter { configuration.devices[$0].link == .line(index) }
@@ -82,6 +88,7 @@ package struct Hub {
         }
         openRoutes()
         openSeries()
+        openSlotSeries()
         recallMemories(at: now.wall)
         remember(from: start, at: now)
     }
@@ -270,7 +277,7 @@ package struct Hub {
             return
         }
         guard let time = believable(reading.time, at: now.wall) else {
-            tally.outdated += 1
+            tally.unusable += 1
             let channel = devices[index].channels[reading.channel].name
             let stamp = reading.time?.description ?? ""
             return count(Fault(.outdated, "\(channel) of \(stamp)"), of: index, at: now.wall)
@@ -285,6 +292,7 @@ package struct Hub {
             return
         }
         if devices[index].roles[reading.channel] == .mould, let fault = misnamed(reading.value, of: index) {
+            tally.unusable += 1
             return count(fault, of: index, at: time)
         }
         devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)

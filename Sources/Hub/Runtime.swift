@@ -105,6 +105,13 @@ struct MachineRuntime {
     var isTouched = false
     /// When its state changes by itself.
     var due = Moment.never
+    /// Its slots and days in the store's tiers, and under which rule they were computed; nil where the store has no
+    /// room for them.
+    var slotSeries: SeriesID?
+    var daySeries: SeriesID?
+    var ruleSeries: SeriesID?
+    /// Starts of slots that changed and are not in the tier yet.
+    var unwritten: Set<Int64> = []
     /// From where its usage can be computed again, oldest first.
     var checkpoints: [UsageCheckpoint] = []
     /// Samples came out of order, the earliest of them at this time.
@@ -158,13 +165,13 @@ package struct Tally: Hashable, Sendable {
     package var chunks = 0
     /// Over HTTP.
     package var answers = 0
-    /// `readings` = `stored` + `noSeries` + `outdated` + `lifeSigns`.
+    /// `readings` = `stored` + `noSeries` + `unusable` + `lifeSigns`.
     package var readings = 0
     /// Handed to the store, which drops and counts what it has already.
     package var stored = 0
     package var noSeries = 0
-    /// By the device's own time too old to be taken.
-    package var outdated = 0
+    /// Too old by the device's own time, or a word that stands in no table; each is a fault of the device, too.
+    package var unusable = 0
     /// A device said whether it is there: kept as a mark where that is new, see `marks`.
     package var lifeSigns = 0
     /// Samples that the gateway made itself, when a device came or went.

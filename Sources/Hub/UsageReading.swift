@@ -47,3 +47,37 @@ struct Contradiction {
         after = usage?.duration("disagree_after", example: "10 min", &problems) ?? .minutes(10)
     }
 }
+
+extension Tariff {
+    /// `currency`, `price_per_kwh` and `co2_g_per_kwh`: a number, or numbers by hours of the day that cover all of it,
+    /// such as `{ "00-09": 85, "09-18": 160, "18-24": 85 }`.
+    init(_ fields: inout Fields, _ problems: inout Problems) {
+        self.init()
+        currency = fields.text("currency", &problems)
+        price = Self.hours("price_per_kwh", &fields, &problems)
+        carbon = Self.hours("co2_g_per_kwh", &fields, &problems)
+    }
+
+    private static func hours(_ key: String, _ fields: inout Fields, _ problems: inout Problems) -> [Double]? {
+        let place = fields.place(key)
+        guard let value = fields.value(key) else { return nil }
+        if case .scalar(let text, _) = value.content, let number = Double(text), number.isFinite, number >= 0 {
+            return [Double](repeating: number, count: 24)
+        }
+        guard var parts = Fields(value, "'\(key)'", &problems) else { return nil }
+        var hours = [Double?](repeating: nil, count: 24)
+        for part in parts.keys {
+            let ends = part.split(separator: "-").map { Int($0) }
+            guard ends.count == 2, let from = ends[0], let to = ends[1], 0 <= from, from < to, to <= 24,
+                let text = parts.text(part, &problems), let number = Double(text), number.isFinite, number >= 0
+            else {
+                problems.add(place, "'\(key)' needs lines such as \"09-18\": 160, not '\(part)'")
+                return nil
+            }
+            for hour in from..<to { hours[hour] = number }
+        }
+        let known = hours.compactMap { $0 }
+        if known.count < 24 { problems.add(place, "'\(key)' must cover all 24 hours of the day") }
+        return known.count == 24 ? known : nil
+    }
+}

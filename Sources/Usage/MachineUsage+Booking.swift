@@ -40,6 +40,15 @@ extension MachineUsage {
         return copy.table
     }
 
+    /// The start of the oldest slot that is kept.
+    package var oldestSlot: Instant? { table.oldest }
+
+    /// What was known of a slot before takes its place, and that is no change.
+    package mutating func recall(_ slot: Slot, at start: Instant) {
+        flush()
+        table.recall(slot, at: start)
+    }
+
     package mutating func takeDirtySlots() -> Set<Int64> { table.takeDirty() }
 
     /// A power value for the extremes of its slot.
@@ -64,6 +73,7 @@ extension MachineUsage {
         guard energy.to <= open.end else { return wait(energy) }
         open.energy += energy.amount
         if timeline.state == .idle { open.idleEnergy += energy.amount }
+        book.drew(energy.amount, from: energy.from)
         open.covered += (energy.to - energy.from).milliseconds
     }
 
@@ -138,6 +148,7 @@ extension MachineUsage {
             let (product, rest) = energy.amount.multipliedFullWidth(by: (time - energy.from).milliseconds)
             return whole == 0 ? energy.amount : whole.dividingFullWidth((product, rest)).quotient
         }
+        book.spread(from: energy.from, to: energy.to, upTo)
         let idle = history.filter { $0.state == .idle && $0.to > energy.from && $0.from < energy.to }
         forEachSlot(from: energy.from, to: energy.to) { slots, from, to in
             var idlePart: Int64 = 0

@@ -68,6 +68,7 @@ package struct MachineUsage: Hashable, Sendable {
     var timeline: Timeline
     var history: [Timeline.Stretch] = []
     var energyQueue: [Energy] = []
+    var book = JobBook()
     private var sense: PowerSense
     private var press: PressSensors
     private var meters: [CounterMeter]
@@ -109,6 +110,9 @@ package struct MachineUsage: Hashable, Sendable {
         guard case .press = rule.source, timeline.state != .offline else { return usesPower ? sense.due : nil }
         return press.state(at: timeline.settled).until
     }
+
+    /// The last jobs and runs, oldest first; the last one may go on.
+    package var jobs: [JobRecord] { book.records }
 
     package mutating func takeDisorder() -> Instant? {
         defer { disorder = nil }
@@ -276,8 +280,9 @@ package struct MachineUsage: Hashable, Sendable {
     // MARK: what is not seen
 
     package mutating func observe(job outcome: JobOutcome, at time: Instant) {
-        guard inOrder(time) != nil else { return }
+        guard let place = inOrder(time) else { return }
         _ = table.change(at: time) { $0[outcome] += 1 }
+        book.told(outcome, at: place)
     }
 
     /// One of the devices that tell the state came or went. The machine is gone when the last of them is, and back,
@@ -364,10 +369,18 @@ package struct MachineUsage: Hashable, Sendable {
     private mutating func enter(_ state: MachineState, _ reason: String, isOff: Bool = false, at time: Instant) {
         var stretches: [Timeline.Stretch] = []
         let said = state == .idle ? idleReason(reason) : reason
-        let isFault = timeline.enter(state, said, isOff: isOff, at: time) { stretches.append($0) }
+        let before = timeline.state
+        let begins = timeline.enter(state, said, isOff: isOff, at: time) { stretches.append($0) }
+        // Energy of before belongs to the job of before.
         for stretch in stretches { book(stretch) }
-        if isFault { _ = table.change(at: time) { $0.faults += 1 } }
         if !stretches.isEmpty { bookEnergy() }
+        if before != state { book.entered(state, from: before, at: timeline.stretchStart) }
+        if begins.isFault || begins.isUse {
+            _ = table.change(at: timeline.stretchStart) {
+                if begins.isFault { $0.faults += 1 }
+                if begins.isUse { $0.runs += 1 }
+            }
+        }
         compare(at: time)
     }
 

@@ -38,8 +38,9 @@ package struct Slot: Hashable, Sendable {
     /// holds, and what was weighed. They are compared over a window.
     package var massByShots: Int64 = 0
     package var massByScale: Int64 = 0
-    /// How often a fault began.
+    /// How often a fault began, and how often a use: preparing, running, paused or blocked after anything else.
     package var faults: Int64 = 0
+    package var runs: Int64 = 0
     /// The least and the most power that was read, in mW; nil where none was.
     package var leastPower: Int64?
     package var mostPower: Int64?
@@ -68,6 +69,7 @@ package struct Slot: Hashable, Sendable {
         a.massByShots += b.massByShots
         a.massByScale += b.massByScale
         a.faults += b.faults
+        a.runs += b.runs
         if let power = b.leastPower { a.leastPower = min(a.leastPower ?? power, power) }
         if let power = b.mostPower { a.mostPower = max(a.mostPower ?? power, power) }
     }
@@ -99,6 +101,16 @@ extension MachineState {
         case .blocked: 6
         case .fault: 7
         case .maintenance: 8
+        }
+    }
+}
+
+extension MachineState {
+    /// Somebody uses the machine, whether or not it works just now.
+    package var isBusy: Bool {
+        switch self {
+        case .preparing, .running, .paused, .blocked: true
+        case .unknown, .offline, .idle, .fault, .maintenance: false
         }
     }
 }
@@ -186,6 +198,12 @@ package struct SlotTable: Hashable, Sendable {
             let start = first + Slot.length * Int64(index)
             return start + Slot.length > from ? (start, slots[index]) : nil
         }
+    }
+
+    /// Puts a slot into its place without counting it as changed.
+    package mutating func recall(_ slot: Slot, at start: Instant) {
+        guard change(at: start, { $0 = slot }) else { return }
+        dirty.remove(start.milliseconds)
     }
 
     /// Takes the place of what is kept from the slot of `from` on; what differs counts as changed.

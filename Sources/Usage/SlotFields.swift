@@ -6,9 +6,9 @@ import Model
 //     1…9      ms in each state, in the order of `MachineState.allCases`
 //     10…14    jobs, in the order of `JobOutcome.allCases`
 //     15…22    energy, idle energy (mWh), ms of known energy, corrections, shots, items, filament (µm), late
-//     23…28    faults, ms of idle time switched off, scrap, ms of known mass, mass by shots and by scale (mg)
-//     29 30    least and most power (mW)
-//     31…      mg in, product and scrap of each polymer, in the order of `Polymer.allCases`
+//     23…29    faults, runs, ms of idle time switched off, scrap, ms of known mass, mass by shots and by scale (mg)
+//     30 31    least and most power (mW)
+//     32…      mg in, product and scrap of each polymer, in the order of `Polymer.allCases`
 //
 // A new polymer comes at the end, and a record that ends earlier was written before there was one. Any other new number
 // makes another layout, and a reader for this one.
@@ -19,7 +19,7 @@ extension Slot {
     private static let none = Int64.min
 
     private static let counts: [any WritableKeyPath<Slot, Int64> & Sendable] = [
-        \.energy, \.idleEnergy, \.energyCovered, \.corrections, \.shots, \.items, \.filament, \.late, \.faults,
+        \.energy, \.idleEnergy, \.energyCovered, \.corrections, \.shots, \.items, \.filament, \.late, \.faults, \.runs,
         \.off, \.scrap, \.massCovered, \.massByShots, \.massByScale,
     ]
     private static let maybes: [any WritableKeyPath<Slot, Int64?> & Sendable] = [\.leastPower, \.mostPower]

@@ -40,14 +40,13 @@ struct Timeline: Hashable {
     /// A change that may have begun at `time` is being weighed; nil where none is.
     mutating func weigh(since time: Instant?) { hold = time.map { max($0, settled) } }
 
-    /// From `time` on, or from what is settled already, the machine is in `state`. True where a fault begins.
-    @discardableResult
+    /// From `time` on, or from what is settled already, the machine is in `state`. Says what begins with it.
     mutating func enter(
         _ state: MachineState, _ reason: String, isOff: Bool = false, at time: Instant, _ book: (Stretch) -> Void
-    ) -> Bool {
+    ) -> (isFault: Bool, isUse: Bool) {
         hold = nil
         pass(to: time)
-        let isFault = state == .fault && self.state != .fault
+        let begins = (state == .fault && self.state != .fault, state.isBusy && !self.state.isBusy)
         if state != self.state || isOff != self.isOff {
             flush(book)
             stretchStart = settled
@@ -56,7 +55,7 @@ struct Timeline: Hashable {
         self.state = state
         self.reason = reason
         self.isOff = isOff
-        return isFault
+        return begins
     }
 
     /// Gives what is settled and was not given yet.

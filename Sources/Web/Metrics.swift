@@ -55,7 +55,7 @@ enum Metrics {
             "Readings that became no sample, by reason; with samples_stored_total less the marks they are readings_total.",
             [
                 (label("reason", "no_series"), Double(tally.noSeries)),
-                (label("reason", "outdated"), Double(tally.outdated)),
+                (label("reason", "unusable"), Double(tally.unusable)),
                 (label("reason", "life_sign"), Double(tally.lifeSigns)),
                 (label("reason", "duplicate"), Double(store.duplicates)),
                 (label("reason", "too_late"), Double(store.tooLate)),

@@ -37,18 +37,35 @@ enum SeriesJSON {
             ] + rest)
     }
 
-    /// Jobs that ended, newest last.
+    /// Jobs and runs, newest last: what is remembered of the last days with its start and energy, and from before that
+    /// what the devices told.
     static func jobs(_ hub: Hub, from: Instant, to: Instant) -> JSON {
         var jobs: [(Instant, JSON)] = []
+        var remembered: [String: Instant] = [:]
+        for (machine, job) in hub.jobs(from: .distantPast, to: .distantFuture) {
+            remembered[machine] = min(remembered[machine] ?? job.start, job.start)
+        }
+        for (machine, job) in hub.jobs(from: from, to: to) {
+            let json = JSON.object([
+                "t": .string((job.end ?? job.start).description), "machine": .string(machine),
+                "start": .string(job.start.description), "end": .optional(job.end?.description),
+                "outcome": .optional(job.outcome?.rawValue),
+                "duration_s": .optional(job.end.map { Double(($0 - job.start).milliseconds) / 1000 }),
+                "energy_wh": .optional(job.energy.map { Double($0) / 1000 }),
+            ])
+            jobs.append((job.end ?? job.start, json))
+        }
         for machine in hub.configuration.machines {
-            for index in machine.devices {
+            let end = min(to, remembered[machine.id] ?? to)
+            for index in machine.devices where from < end {
                 let device = hub.configuration.devices[index].id
                 guard let info = hub.store.find(SeriesKey(device: device, channel: "job")) else { continue }
-                hub.store.scan(info.id, from: from, to: to) { sample in
+                hub.store.scan(info.id, from: from, to: end) { sample in
                     if case .text(let outcome) = sample.value {
                         let job = JSON.object([
-                            "t": .string(sample.time.description), "machine": .string(machine.id),
-                            "device": .string(device), "outcome": .string(outcome),
+                            "t": .string(sample.time.description), "machine": .string(machine.id), "start": .null,
+                            "end": .string(sample.time.description), "outcome": .string(outcome),
+                            "duration_s": .null, "energy_wh": .null,
                         ])
                         jobs.append((sample.time, job))
                     }
@@ -57,5 +74,14 @@ enum SeriesJSON {
             }
         }
         return .object(["jobs": .array(jobs.sorted { $0.0 < $1.0 }.map(\.1))])
+    }
+
+    /// What follows from the slots of some time, machine by machine.
+    static func report(_ hub: Hub, from: Instant, to: Instant) -> JSON {
+        .object([
+            "from": .string(from.description), "to": .string(to.description),
+            "currency": .optional(hub.configuration.tariff.currency),
+            "machines": .array(hub.report(from: from, to: to).map(\.json)),
+        ])
     }
 }

@@ -59,15 +59,19 @@ package struct WebSurroundings {
     package var software: String
     package var outbox: JSON
     package var rollups: (_ from: Instant, _ to: Instant, _ grain: Window.Grain) -> JSON
+    /// What each city would be told of the last windows.
+    package var preview: () -> JSON
 
     package init(
         now: Now, software: String, outbox: JSON,
-        rollups: @escaping (_ from: Instant, _ to: Instant, _ grain: Window.Grain) -> JSON
+        rollups: @escaping (_ from: Instant, _ to: Instant, _ grain: Window.Grain) -> JSON,
+        preview: @escaping () -> JSON = { .object(["cities": .array([])]) }
     ) {
         self.now = now
         self.software = software
         self.outbox = outbox
         self.rollups = rollups
+        self.preview = preview
     }
 }
 
@@ -93,6 +97,8 @@ package enum WebAPI {
         case ["api", "v1", "query"]: return query(request, hub, around.now)
         case ["api", "v1", "rollups"]: return rollups(request, hub, around)
         case ["api", "v1", "jobs"]: return jobs(request, hub, around.now)
+        case ["api", "v1", "report"]: return report(request, hub, around.now)
+        case ["api", "v1", "preview"]: return .json(around.preview())
         case ["api", "v1", "outbox"]: return .json(around.outbox)
         case ["api", "v1", "alerts"]: return .json(MachinesJSON.alerts(hub))
         default: break
@@ -122,7 +128,7 @@ package enum WebAPI {
     private static func series(_ hub: Hub) -> JSON {
         .object([
             "series": .array(
-                hub.store.allSeries.map { info in
+                hub.store.allSeries.filter { !$0.key.device.hasPrefix(Hub.machinePrefix) }.map { info in
                     .object([
                         "series": .string("\(info.key.device)/\(info.key.channel)"),
                         "unit": .optional(info.unit?.rawValue), "kind": .string(info.kind.rawValue),
@@ -170,6 +176,14 @@ package enum WebAPI {
             return .problem(400, "Bad grain", "'grain' is PT1H or P1D")
         }
         return .json(around.rollups(from, to, grain))
+    }
+
+    private static func report(_ request: WebRequest, _ hub: Hub, _ now: Now) -> WebAnswer {
+        guard let (from, to) = stretch(request, hub, now) else { return badStretch }
+        guard to - from <= .hours(24 * 400) else {
+            return .problem(400, "Too long", "a report covers at most 400 days; ask for a shorter time")
+        }
+        return .json(SeriesJSON.report(hub, from: from, to: to))
     }
 
     private static func jobs(_ request: WebRequest, _ hub: Hub, _ now: Now) -> WebAnswer {

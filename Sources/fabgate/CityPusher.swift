@@ -85,6 +85,11 @@ final class CityPusher {
         outbox.known[RollupKey(lab: lab, grain: RollupGrain(window.grain), start: window.start)] != nil
     }
 
+    /// What any version of a window kept to itself.
+    func suppressed(_ window: Window, lab: String) -> [String] {
+        outbox.known[RollupKey(lab: lab, grain: RollupGrain(window.grain), start: window.start)]?.suppressed ?? []
+    }
+
     // MARK: in
 
     /// Takes the content of a window. `after` must have worked before it is kept: it makes the samples durable.

@@ -135,7 +135,7 @@ struct DemoFiles {
             store: { path: \(folder)/store, size: 64 MiB, sync: 1 s }
             http: { listen: "127.0.0.1:\(webPort)" }
             city:
-              - { name: city, kind: fabcity, url: "https://127.0.0.1:\(cityPort)", token_file: \(token),
+              - { name: city, kind: fabcity, url: "https://127.0.0.1:\(cityPort)", token_file: \(token), privacy: { threshold: 1 },
                   grains: [PT1H, P1D], detail: machine, tls: { ca: \(certificate) } }
 
             """, to: configuration)

@@ -128,6 +128,8 @@ final class Gateway {
         for broker in brokers { broker.close() }
         asker = nil
         pusher?.stop()
+        hub.settle(at: clock.now())
+        hub.writeSlots(upTo: clock.now().wall, isEnd: true)
         commit()
         let region = region
         disk.run { try? region.sync() }
@@ -210,10 +212,12 @@ final class Gateway {
     /// A window is closed or changed: its content goes to the outbox once the samples behind it are durable.
     private func close(_ window: Window) {
         guard let pusher, pusher.city.grains.contains(window.grain) else { return }
-        guard hub.isWhole(window) || !pusher.knows(window, lab: configuration.lab.id) else { return }
+        guard hub.isWhole(window) || !pusher.knows(window, lab: configuration.lab.id) else { return hub.refuse(window) }
         commit()
         pusher.offer(
-            hub.content(of: window, source: pusher.source, showsMachines: pusher.city.showsMachines),
+            hub.told(
+                window, to: pusher.city, source: pusher.source,
+                already: pusher.suppressed(window, lab: configuration.lab.id), at: clock.now().wall),
             after: { [region] in try region.sync() })
     }
 
@@ -313,6 +317,10 @@ final class Gateway {
             rollups: { [hub] from, to, grain in
                 let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
                 return RollupListing.json(hub, from: from, to: to, grain: grain, source: source)
+            },
+            preview: { [hub, clock] in
+                let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
+                return RollupListing.preview(hub, source: source, at: clock.now().wall)
             })
         let asked = WebRequest(
             method: request.method, path: request.path, query: request.query, headers: request.headers,

@@ -18,7 +18,7 @@ final class OutboxDatabase {
     }
 
     func windows() throws -> [EmittedWindow] {
-        try select(OutboxSchema.windows(city: city), columns: 8).compactMap(OutboxSchema.window)
+        try select(OutboxSchema.windows(city: city), columns: 9).compactMap(OutboxSchema.window)
     }
 
     /// What the city confirmed last, newest first.

@@ -10,7 +10,9 @@ enum RollupListing {
     static func contents(
         _ hub: Hub, from: Instant, to: Instant, grain: Window.Grain, source: RollupSource
     ) -> [RollupContent] {
-        let oldest = max(from, to - .hours(24 * 40))
+        // As far back as the store knows slots, and not more windows than somebody reads.
+        let most = grain == .day ? Duration.hours(24 * 4000) : .hours(10_000)
+        let oldest = max(from, to - most, (hub.knownFrom ?? from) - .milliseconds(1))
         let end = Window.containing(to - .milliseconds(1), grain, in: hub.configuration.lab.zone).end
         return Window.ending(after: oldest, upTo: end, grain, in: hub.configuration.lab.zone)
             .map { hub.content(of: $0, source: source, showsMachines: true) }
@@ -25,5 +27,23 @@ enum RollupListing {
             "rollups": .array(
                 contents.map { $0.item(epoch: 0, revision: 0, emitted: to).without("epoch", "revision", "emitted") }),
         ])
+    }
+
+    /// What each city would be told of the last window of each of its grains that is over, as it would be sent.
+    static func preview(_ hub: Hub, source: RollupSource, at now: Instant) -> JSON {
+        let cities = hub.configuration.cities.map { city in
+            JSON.object([
+                "name": .string(city.name), "threshold": .integer(city.privacy.threshold),
+                "rollups": .array(
+                    city.grains.map { grain in
+                        let zone = hub.configuration.lab.zone
+                        let current = Window.containing(now, grain, in: zone)
+                        let last = Window.containing(current.start - .milliseconds(1), grain, in: zone)
+                        return hub.told(last, to: city, source: source, at: now)
+                            .item(epoch: 0, revision: 0, emitted: now).without("epoch", "revision", "emitted")
+                    }),
+            ])
+        }
+        return .object(["cities": .array(cities)])
     }
 }

@@ -193,7 +193,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     private func close(_ window: Window) {
         guard window.start >= SimulationPlan.start, window.end <= plan.end, hub.isWhole(window) else { return }
-        let content = hub.content(of: window, source: source, showsMachines: true)
+        let content = hub.content(of: window, source: source, showsMachines: true, at: now.wall)
         audit.closed(content)
         guard let row = outbox.offer(content, now: now.wall) else { return }
         audit.made(row, over: disk.windows[row.key]?.version)

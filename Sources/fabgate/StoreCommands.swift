@@ -10,7 +10,7 @@ private let storeOption = CommandHelp.Option("store", "DIR", "the folder of the 
 private let configurationOption = CommandHelp.Option("config", "F", "the configuration file")
 
 /// A store that is only looked at.
-private func openStore(_ folder: String) throws -> RingStore {
+func openStore(_ folder: String) throws -> RingStore {
     let path = "\(folder)/ring.fab"
     guard Files.exists(path) else {
         throw ToolFailure(.ioError, "there is no store in \(folder); give the folder that holds ring.fab with --store")
@@ -134,6 +134,7 @@ enum RollupCommand {
                 .init("from", "T", "from this time on (default: today)"),
                 .init("to", "T", "up to this time (default: now)"),
                 .init("grain", "G", "PT1H or P1D (default: PT1H)"), .init("format", "F", "json or csv (default: json)"),
+                .init("diff", nil, "what this configuration would change, machine by machine; exit 1 if anything"),
                 configurationOption, storeOption,
             ], example: "fabgate rollup --from -7d --grain P1D --format csv"),
         run: run)
@@ -151,6 +152,7 @@ enum RollupCommand {
         let from = TimeText.instant(arguments["from"] ?? "today", now: now.wall, in: zone)
         let to = TimeText.instant(arguments["to"] ?? "now", now: now.wall, in: zone)
         guard let from, let to else { throw ToolFailure(.usage, "--from and --to must be times; \(TimeText.hint)") }
+        if arguments.has("diff") { return try diff(hub, from: from, to: to, grain: grain) }
         let contents = RollupListing.contents(
             hub, from: from, to: to, grain: grain, source: CityPusher.ownSource(configuration))
         switch arguments["format"] ?? "json" {
@@ -171,6 +173,49 @@ enum RollupCommand {
         default: throw ToolFailure(.usage, "--format is json or csv")
         }
         return .done
+    }
+}
+
+extension RollupCommand {
+    /// What would have been told with this configuration, as far as the samples reach, against what was told.
+    static func diff(_ hub: Hub, from: Instant, to: Instant, grain: Window.Grain) throws -> ExitStatus {
+        let zone = hub.configuration.lab.zone
+        // Windows of which every sample is there, and that are over.
+        let oldest = max(from, (hub.store.oldest ?? to) + .hours(1))
+        let windows = Window.ending(after: oldest, upTo: to, grain, in: zone).filter { $0.start >= oldest }
+        guard !windows.isEmpty else {
+            throw ToolFailure(
+                .no, "no whole window of \(grain.rawValue) lies between \(from) and \(to) for which samples are stored")
+        }
+        var changed = 0
+        for (index, machine) in hub.configuration.machines.enumerated() {
+            for (window, told, computed) in hub.whatIf(index, windows) {
+                let differences = difference(told, computed)
+                guard !differences.isEmpty else { continue }
+                changed += 1
+                Console.print("\(machine.id)  \(window.start)  " + differences.joined(separator: ", "))
+            }
+        }
+        Console.complain(
+            "\(Text.count(windows.count, "window")) of \(Text.count(hub.configuration.machines.count, "machine")): \(changed) would differ"
+        )
+        return changed == 0 ? .done : .no
+    }
+
+    private static func difference(_ told: Slot, _ computed: Slot) -> [String] {
+        var lines: [String] = []
+        func compare(_ name: String, _ before: Int64, _ after: Int64, _ scale: Double, _ unit: String) {
+            if before != after { lines.append("\(name) \(Double(before) / scale) → \(Double(after) / scale)\(unit)") }
+        }
+        // What was not observed is what is missing to the window, so it says nothing of its own.
+        for state in MachineState.allCases where state != .unknown {
+            compare(state.rawValue, told[state], computed[state], 1000, " s")
+        }
+        compare("energy", told.energy, computed.energy, 1000, " Wh")
+        compare("idle energy", told.idleEnergy, computed.idleEnergy, 1000, " Wh")
+        compare("items", told.items, computed.items, 1, "")
+        compare("jobs", told.jobs.reduce(0, +), computed.jobs.reduce(0, +), 1, "")
+        return lines
     }
 }
 

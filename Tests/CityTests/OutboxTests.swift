@@ -68,10 +68,14 @@ func must<T>(_ value: T?, _ words: String = "", at place: SourceLocation = #_sou
         var box = outbox([day()])
         let outcome8 = box.offer(day(), now: start.wall)
         #expect(outcome8 == nil)
-        let outcome9 = box.offer(day { $0.isFinal = true }, now: start.wall)
-        #expect(outcome9 == nil)
         let second = try must(box.offer(day(running: 1000), now: start.wall))
         #expect(second.version.revision == 2)
+        // That it is final is news, and is so once.
+        let final = day(running: 1000) { $0.isFinal = true }
+        let third = try must(box.offer(final, now: start.wall))
+        #expect(third.version.revision == 3)
+        let outcome9 = box.offer(final, now: start.wall)
+        #expect(outcome9 == nil)
         #expect(box.rows.count == 1)
     }
 
@@ -436,7 +440,7 @@ func must<T>(_ value: T?, _ words: String = "", at place: SourceLocation = #_sou
                 .integer(row.integer(3) ?? 0), .integer(row.integer(4) ?? 0), .text(row.text(5) ?? ""),
                 .text(row.text(6) ?? ""),
             ]
-            guard isRow else { return name + [.integer(row.integer(7) ?? 0)] }
+            guard isRow else { return name + [.integer(row.integer(7) ?? 0), .text(row.text(8) ?? "")] }
             return name + [
                 .blob(row.bytes(7) ?? []), .integer(row.integer(8) ?? 0), row.text(9).map(SQLCell.text) ?? .null,
             ]

@@ -104,7 +104,7 @@ import Testing
         let tally = gateway.hub.tally
         #expect(tally.messages == sent, "seed \(seed)")
         #expect(tally.messages == tally.routed + tally.unrouted + tally.tooLong)
-        #expect(tally.readings == tally.stored + tally.noSeries + tally.outdated + tally.lifeSigns)
+        #expect(tally.readings == tally.stored + tally.noSeries + tally.unusable + tally.lifeSigns)
         #expect(tally.faults > 0 && tally.tooLong > 0 && tally.unrouted > 0 && tally.retained > 0)
         let store = gateway.hub.store.statistics
         // Two marks of the gateway's own series are no device's: where it began, and each beat.

@@ -19,6 +19,7 @@ import Usage
         slot.late = any()
         slot.faults = any()
         slot.off = any()
+        slot.runs = any()
         slot.scrap = any()
         slot.massCovered = any()
         slot.massByShots = any()

@@ -82,6 +82,21 @@ package enum Files {
         }
     }
 
+    /// A text that somebody wrote; at most 4 MiB of it.
+    package static func text(_ path: String) throws(PortError) -> String {
+        let hint = "it must be a file that this user may read"
+        let descriptor = try call("read", on: path, hint: hint) { open(path, O_RDONLY | O_CLOEXEC) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while bytes.count < 4 << 20 {
+            let count = try call("read", on: path, hint: hint) { read(descriptor, &buffer, buffer.count) }
+            guard count > 0 else { break }
+            bytes += buffer[..<count]
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// A password or token from a file, without the white space around it.
     package static func secret(_ path: String) throws(PortError) -> String {
         let hint = "it must be a file that this user may read"

@@ -1,0 +1,236 @@
+package import Model
+import Store
+package import Usage
+
+// Slots outlive the samples that they were made of: the store keeps them in a tier of its own, as the series
+// `machine:ID/slots`, whatever devices the machine had. A window is computed from memory as far back as that reaches, and
+// from the tier before.
+
+/// What is kept of one day of a machine: its sums, and what it had done before, so that its hours are counted as long as
+/// it lives.
+package struct DayRecord: Hashable, Sendable {
+    /// Milliseconds of running and mWh before this day.
+    package var runningBefore: Int64 = 0
+    package var energyBefore: Int64 = 0
+    package var day = Slot()
+
+    package init() {}
+
+    /// `[1, running before, energy before]` and the fields of the day's slots together.
+    package var fields: [Int64] { [1, runningBefore, energyBefore] + day.fields }
+
+    package init?(fields: [Int64]) {
+        guard fields.count > 3, fields[0] == 1, let day = Slot(fields: Array(fields[3...])) else { return nil }
+        runningBefore = fields[1]
+        energyBefore = fields[2]
+        self.day = day
+    }
+}
+
+extension Hub {
+    /// Devices of this kind of name are machines: their series hold no samples.
+    package static let machinePrefix = "machine:"
+    /// After a restart counters and states need their first values: for so long the tier knows better.
+    static let warmUp = Duration.hours(24)
+
+    mutating func openSlotSeries() {
+        for index in machines.indices {
+            let device = Self.machinePrefix + machines[index].configuration.id
+            func open(_ channel: String) -> SeriesID? {
+                (try? store.series(SeriesKey(device: device, channel: channel), unit: nil, kind: .event)) ?? nil
+            }
+            machines[index].slotSeries = open("slots")
+            machines[index].daySeries = open("days")
+            machines[index].ruleSeries = open("rule")
+        }
+    }
+
+    // MARK: writing
+
+    /// Notes which slots of a machine changed: their windows are told again, and they are written.
+    mutating func noteSlots(of machine: Int) {
+        let changed = machines[machine].usage.takeDirtySlots()
+        guard !changed.isEmpty else { return }
+        windows.changed(slots: changed)
+        machines[machine].unwritten.formUnion(changed)
+    }
+
+    /// Writes what is known of slots that began before `end` and are over, or of all that began, where the gateway ends.
+    package mutating func writeSlots(upTo end: Instant, isEnd: Bool = false) {
+        for index in machines.indices {
+            guard let series = machines[index].slotSeries, !machines[index].unwritten.isEmpty else { continue }
+            let slots = machines[index].usage.slots
+            for start in machines[index].unwritten.sorted() {
+                let instant = Instant(milliseconds: start)
+                guard isEnd || instant + Slot.length <= end else { continue }
+                machines[index].unwritten.remove(start)
+                // What was computed from half of its samples must not replace what was computed from all.
+                guard instant >= windows.wholeFrom else { continue }
+                store.put(
+                    TierRecord(series: series, start: instant, fields: slots.slot(startingAt: instant).fields),
+                    in: .slots)
+            }
+        }
+    }
+
+    /// A day is over or changed: its sums, and what was before them.
+    mutating func writeDay(_ window: Window) {
+        guard window.grain == .day, isWhole(window) else { return }
+        for index in machines.indices {
+            guard let series = machines[index].daySeries else { continue }
+            var record = DayRecord()
+            if let before = store.records(series, in: .days, from: window.start - .hours(24 * 60), to: window.start)
+                .last,
+                let earlier = DayRecord(fields: before.fields)
+            {
+                record.runningBefore = earlier.runningBefore + earlier.day[.running]
+                record.energyBefore = earlier.energyBefore + earlier.day.energy
+            }
+            record.day = sum(of: index, from: window.start, to: window.end)
+            put(record, series, window.start)
+            // Days that were written after it stand on it.
+            for later in store.records(series, in: .days, from: window.end, to: .distantFuture) {
+                guard var day = DayRecord(fields: later.fields) else { continue }
+                day.runningBefore = record.runningBefore + record.day[.running]
+                day.energyBefore = record.energyBefore + record.day.energy
+                put(day, series, later.start)
+                record = day
+            }
+        }
+    }
+
+    private func put(_ record: DayRecord, _ series: SeriesID, _ start: Instant) {
+        store.put(TierRecord(series: series, start: start, fields: record.fields), in: .days)
+    }
+
+    // MARK: reading
+
+    /// From where on memory holds a machine's slots as they are known best.
+    private func memory(of machine: Int) -> Instant {
+        max(memoryFrom, machines[machine].usage.oldestSlot ?? .distantFuture)
+    }
+
+    /// A machine's slots in a stretch whose ends lie on slots, by their starts; what is not there is not known.
+    package func slots(of machine: Int, from: Instant, to: Instant) -> [(start: Instant, slot: Slot)] {
+        let border = memory(of: machine)
+        var found: [(start: Instant, slot: Slot)] = []
+        if from < border, let series = machines[machine].slotSeries {
+            for record in store.records(series, in: .slots, from: from, to: min(to, border)) {
+                if let slot = Slot(fields: record.fields) { found.append((record.start, slot)) }
+            }
+        }
+        for (start, slot) in machines[machine].usage.slots.slots(from: max(from, border)) where start < to {
+            found.append((start, slot))
+        }
+        return found
+    }
+
+    /// The sum of a machine's slots over a stretch whose ends lie on slots.
+    package func sum(of machine: Int, from: Instant, to: Instant) -> Slot {
+        let border = memory(of: machine)
+        if from >= border { return machines[machine].usage.slots.sum(from: from, to: to) }
+        var total = Slot()
+        for (_, slot) in slots(of: machine, from: from, to: to) { total += slot }
+        return total
+    }
+
+    /// Milliseconds that a machine has run and mWh that it has drawn since it is known, with what its configuration
+    /// carries over from before.
+    package func lifetime(of machine: Int, at now: Instant) -> (running: Int64, energy: Int64) {
+        let base = machines[machine].configuration.runningBefore.milliseconds
+        guard let series = machines[machine].daySeries,
+            let last = store.records(series, in: .days, from: now - .hours(24 * 400), to: .distantFuture).last,
+            let record = DayRecord(fields: last.fields)
+        else {
+            let all = sum(of: machine, from: store.oldest(in: .slots) ?? memoryFrom, to: .distantFuture)
+            return (base + all[.running], all.energy)
+        }
+        let end = Window.containing(last.start, .day, in: configuration.lab.zone).end
+        let since = sum(of: machine, from: end, to: .distantFuture)
+        return (
+            base + record.runningBefore + record.day[.running] + since[.running],
+            record.energyBefore + record.day.energy + since.energy
+        )
+    }
+
+    /// How far back anything is known; nil where nothing is.
+    package var knownFrom: Instant? {
+        let memory = machines.compactMap(\.usage.oldestSlot).min()
+        guard let slotsFrom else { return memory }
+        return min(slotsFrom, memory ?? slotsFrom)
+    }
+
+    /// Whether everything that was ever known of a window still is, so that it can be computed whole.
+    package func isWhole(_ window: Window) -> Bool {
+        window.start >= windows.wholeFrom || slotsFrom.map { $0 <= window.start } ?? false
+    }
+
+    /// A window that was told before cannot be computed whole any more, and is not told again.
+    package mutating func refuse(_ window: Window) {
+        let name = "\(window.grain.rawValue) \(window.start)"
+        guard !refused.contains(name) else { return }
+        if refused.count >= 20 { refused.removeFirst() }
+        refused.append(name)
+        act(
+            .log(
+                .error,
+                "the window \(name) changed, but the store has written over its slots; it is not told again, because it would be smaller than it was. A larger store keeps slots longer"
+            ))
+    }
+
+    // MARK: after a restart
+
+    /// Takes slots from the tier where it knows better than what was computed from samples: while counters and states
+    /// were still waiting for their first values, and before the configuration of the machine was changed.
+    mutating func recallSlots(from start: Instant, at now: Now) {
+        slotsFrom = store.oldest(in: .slots)
+        memoryFrom = start
+        for index in machines.indices {
+            let changed = noteRule(of: index, from: start, at: now)
+            guard let series = machines[index].slotSeries else { continue }
+            let isWarm = windows.wholeFrom <= start
+            let known = isWarm ? start : min(now.wall, start + Self.warmUp)
+            let border = max(known, changed.map { $0.floor(to: Slot.length) } ?? known)
+            for record in store.records(series, in: .slots, from: start, to: border) {
+                if let slot = Slot(fields: record.fields) { machines[index].usage.recall(slot, at: record.start) }
+            }
+        }
+        guard slotsFrom == nil, windows.wholeFrom <= start else { return }
+        // The first day begins before the first slot: so the tier is known to reach back to its beginning.
+        let day = Window.containing(store.oldest ?? now.wall, .day, in: configuration.lab.zone)
+        for machine in machines {
+            guard let series = machine.slotSeries else { continue }
+            store.put(TierRecord(series: series, start: day.start, fields: Slot().fields), in: .slots)
+        }
+        slotsFrom = store.oldest(in: .slots)
+    }
+
+    /// Writes down under which rule a machine's slots are computed; when that changed last since `start`, if it did.
+    private mutating func noteRule(of machine: Int, from start: Instant, at now: Now) -> Instant? {
+        guard let series = machines[machine].ruleSeries else { return nil }
+        let rule = Self.fingerprint(machines[machine].configuration, configuration)
+        var last: String?
+        var changed: Instant?
+        store.scan(series, from: .distantPast, to: .distantFuture) { sample in
+            if case .text(let text) = sample.value {
+                if let last, last != text, sample.time >= start { changed = sample.time }
+                last = text
+            }
+            return true
+        }
+        guard last != rule else { return changed }
+        let time = max(now.wall, store.newest ?? now.wall)
+        store.append(series, time, .text(rule))
+        return last == nil ? changed : time
+    }
+
+    /// What decides how samples become slots, as a few characters.
+    static func fingerprint(_ machine: Configuration.Machine, _ configuration: Configuration) -> String {
+        let devices = machine.devices.map { configuration.devices[$0] }
+        let text =
+            "\(machine.source)|\(machine.itemsPerShot ?? 0)|\(devices.map { "\($0.id) \($0.driverName) \($0.rating)" })|\(machine.energy.map { configuration.devices[$0].id })"
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return String(hash, radix: 16)
+    }
+}
