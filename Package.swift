@@ -44,7 +44,7 @@ let package = Package(
         .target(name: "Store", dependencies: ["Model"], swiftSettings: pure),
         .target(name: "Usage", dependencies: ["Model"], swiftSettings: pure),
         .target(name: "CityLink", dependencies: ["Model"], swiftSettings: pure),
-        .target(name: "Simulation", dependencies: ["Model"], swiftSettings: pure),
+        .target(name: "Simulation", dependencies: ["Model", "Store"], swiftSettings: pure),
 
         // The whole gateway and the whole collector, without a system underneath.
         .target(name: "Hub", dependencies: ["Model", "Store", "Usage", "CityLink"], swiftSettings: pure),

@@ -6,6 +6,8 @@ import Model
 ///
 /// WCO comes with every 30th report while busy and every 10th otherwise, Ov with every 20th or 10th that has no WCO.
 struct GrblController: Hashable, Sendable {
+    /// `<` begins every report of its state.
+    static let reportMark: UInt8 = 0x3C
     static let greeting = "\r\nGrbl 1.1h ['$' for help]"
 
     /// The words of the protocol that occur here.

@@ -2,7 +2,7 @@ import Model
 
 /// A laser cutter: a Grbl controller on wire `grbl` and an SDM120, unit 1, on wire `bus1`. It homes, cuts, is held and
 /// opened in mid-job, and jobs end well, in an alarm, or by somebody's reset.
-struct Laser: Sendable {
+struct Laser: LabPart {
     private enum Phase: Hashable { case off, idle, homing, cutting, held, open, closed, alarm }
     private struct Job: Hashable {
         let outcome: JobOutcome
@@ -11,6 +11,9 @@ struct Laser: Sendable {
         var holdAt: Int64?
         var openAt: Int64?
         var cut: Int64 = 0
+
+        /// A job that ends badly does so at two thirds.
+        var isOver: Int64 { outcome == .completed ? seconds : seconds * 2 / 3 }
     }
 
     private(set) var record: MachineRecord
@@ -30,9 +33,13 @@ struct Laser: Sendable {
     private var beam = 300.0
     private var noise = 0.0
     private var ticks = 0
+    /// Seconds that the next tick covers.
+    private var passing: Int64 = 1
+    private let bus: String
 
-    init(_ profile: LabProfile, random: SeededRandom, start: Instant) {
+    init(_ profile: LabProfile, random: SeededRandom, start: Instant, bus: String = "bus1") {
         self.profile = profile
+        self.bus = bus
         self.random = random
         firstOutcomes = [.completed, .failed, .interrupted].shuffled(using: &self.random)
         record = MachineRecord(.offline, at: start)
@@ -47,22 +54,33 @@ struct Laser: Sendable {
         return "\(controller.word.rawValue) \(job.cut * 100 / job.seconds) %"
     }
 
-    /// One second.
+    /// A second, or in a coarse lab as long as nothing happens.
     mutating func tick(_ out: inout [Emission]) {
         let at = next
-        next = at + .seconds(1)
         if phase == .cutting { cut(at, &out) } else if at >= ends { proceed(at, &out) }
-        if ticks % 5 == 0 {
+        if profile.isCoarse || ticks % 5 == 0 {
             noise = random.between(-1, 1)
             supply.wander(&random)
             beam = min(520, max(160, beam + random.between(-90, 90)))
         }
         record.set(watts: watts, at: at)
         ticks += 1
+        passing = profile.isCoarse ? pause(at) : 1
+        next = at + .seconds(passing)
     }
 
-    mutating func received(_ bytes: [UInt8], onBus isBus: Bool, at: Instant) -> [[UInt8]] {
-        guard isBus else { return phase == .off ? [] : controller.hear(bytes) }
+    private func pause(_ at: Instant) -> Int64 {
+        guard phase != .cutting else {
+            guard let job else { return 1 }
+            let marks = [job.holdAt, job.openAt, job.isOver].compactMap { $0 }.filter { $0 > job.cut }
+            return min(60, (marks.min() ?? job.cut + 1) - job.cut)
+        }
+        return max(1, min(600, (ends - at).milliseconds / 1000))
+    }
+
+    mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] {
+        if wire == "grbl" { return phase == .off ? [] : controller.hear(bytes) }
+        guard wire == bus else { return [] }
         return ear.hear(bytes).filter { $0.unit == meter.unit }.map { question in
             let load = ElectricalLoad(watts: Double(record.energy.power) / 1000, factor: 0.93, supply)
             return meter.answer(question, load, microjoules: record.energy.energy(at: at))
@@ -85,7 +103,9 @@ struct Laser: Sendable {
     private mutating func proceed(_ at: Instant, _ out: inout [Emission]) {
         switch phase {
         case .off:
-            guard profile.isOpen(at: at) else { return ends = at + .seconds(random.seconds(300, 900)) }
+            guard profile.comes(at: at, &random) else {
+                return ends = profile.nextOpening(after: at) + .seconds(random.seconds(300, 900))
+            }
             controller.restart()
             out.append(.line("grbl", GrblController.greeting))
             isHomed = false
@@ -118,7 +138,7 @@ struct Laser: Sendable {
     }
 
     private mutating func leave(_ at: Instant) {
-        go(.off, for: random.seconds(900, 2700), .idle, at)
+        go(.off, for: profile.isCoarse ? random.seconds(1800, 10_800) : random.seconds(900, 2700), .idle, at)
         record.enter(.offline, at: at)
         jobsLeft = Int(random.seconds(3, 9))
     }
@@ -145,14 +165,13 @@ struct Laser: Sendable {
 
     private mutating func cut(_ at: Instant, _ out: inout [Emission]) {
         guard var job else { return go(.idle, for: 60, .idle, at) }
-        job.cut += 1
+        job.cut += passing
         let (holds, opens) = (job.holdAt == job.cut, job.openAt == job.cut)
         self.job = job
         move()
         if holds { return go(.held, for: random.seconds(40, 120), .hold, at) }
         if opens { return go(.open, for: random.seconds(40, 120), .ajar, at) }
-        // A job that ends badly does so at two thirds.
-        guard job.cut >= (job.outcome == .completed ? job.seconds : job.seconds * 2 / 3) else { return }
+        guard job.cut >= job.isOver else { return }
         end(job.outcome, at, &out)
     }
 

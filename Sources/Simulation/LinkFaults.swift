@@ -1,3 +1,5 @@
+package import Model
+
 /// A bad link between the simulated devices and the gateway: what they say is lost, doubled, swapped, kept too long by
 /// the broker, or damaged on the wire. A value: the same seed spoils the same words.
 package struct LinkFaults: Sendable {
@@ -24,30 +26,38 @@ package struct LinkFaults: Sendable {
     }
 
     private let rates: Rates
+    private let isBad: Bool
     private var random: SeededRandom
-    private var late: Emission?
+    private var late: (emission: Emission, said: Instant)?
     private var old: Emission?
 
     package init(seed: UInt64, _ rates: Rates) {
         self.rates = rates
+        isBad = rates != Rates()
         random = SeededRandom(seed)
     }
 
     /// What arrives of one thing that was said.
     package mutating func pass(_ emission: Emission, _ emit: (Emission) -> Void) {
+        pass(emission, said: .distantPast) { arrived, _ in emit(arrived) }
+    }
+
+    /// The same, and when each thing that arrives was said.
+    package mutating func pass(_ emission: Emission, said: Instant, _ emit: (Emission, Instant) -> Void) {
+        guard isBad else { return emit(emission, said) }
         if random.chance(rates.drop) { return }
         switch emission {
-        case .serial(let wire, let bytes): emit(.serial(wire: wire, bytes: damaged(bytes)))
+        case .serial(let wire, let bytes): emit(.serial(wire: wire, bytes: damaged(bytes)), said)
         case .publish(let topic, let payload, _):
             if late == nil, random.chance(rates.reorder) {
-                late = emission
+                late = (emission, said)
                 return
             }
-            emit(emission)
-            if random.chance(rates.duplicate) { emit(emission) }
-            if let late { emit(late) }
+            emit(emission, said)
+            if random.chance(rates.duplicate) { emit(emission, said) }
+            if let late { emit(late.emission, late.said) }
             late = nil
-            if let old, random.chance(rates.replay) { emit(old) }
+            if let old, random.chance(rates.replay) { emit(old, said) }
             if topic.hasSuffix("/SENSOR"), old == nil || random.chance(0.01) {
                 old = .publish(topic: topic, payload: payload, retain: true)
             }

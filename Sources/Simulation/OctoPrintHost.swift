@@ -15,6 +15,7 @@ struct OctoPrintHost: Hashable, Sendable {
         var members: String { #""name":"\#(name)","path":"\#(name)","origin":"local","size":\#(size),"owner":"lab""# }
     }
 
+    private let base: String
     private var sentProgress: Int?
     private var sentHeat: [String: Sent] = [:]
     private struct Sent: Hashable {
@@ -22,12 +23,15 @@ struct OctoPrintHost: Hashable, Sendable {
         let target: Double
     }
 
+    /// `base` stands before every topic.
+    init(base: String = "octoPrint") { self.base = base }
+
     mutating func connect(_ at: Instant, _ out: inout [Emission]) {
-        out.append(.publish("octoPrint/mqtt", "connected", retain: true))
+        out.append(.publish("\(base)/mqtt", "connected", retain: true))
         tellProgress(0, nil, at, &out)
         out.append(
             .publish(
-                "octoPrint/progress/slicing",
+                "\(base)/progress/slicing",
                 #"{"slicer":"","source_location":"","source_path":"","destination_location":"","#
                     + #""destination_path":"","progress":0,"_timestamp":\#(seconds(at))}"#, retain: true))
     }
@@ -36,7 +40,7 @@ struct OctoPrintHost: Hashable, Sendable {
     func tell(_ event: String, _ members: String = "", _ at: Instant, _ out: inout [Emission]) {
         let head = members.isEmpty ? "" : members + ","
         out.append(
-            .publish("octoPrint/event/\(event)", #"{\#(head)"_event":"\#(event)","_timestamp":\#(seconds(at))}"#))
+            .publish("\(base)/event/\(event)", #"{\#(head)"_event":"\#(event)","_timestamp":\#(seconds(at))}"#))
     }
 
     func tell(_ state: OctoPrintState, _ at: Instant, _ out: inout [Emission]) {
@@ -50,7 +54,7 @@ struct OctoPrintHost: Hashable, Sendable {
         sentProgress = percent
         out.append(
             .publish(
-                "octoPrint/progress/printing",
+                "\(base)/progress/printing",
                 #"{"location":"\#(file == nil ? "" : "local")","path":"\#(file?.name ?? "")","progress":\#(percent),"#
                     + #""_timestamp":\#(seconds(at))}"#, retain: true))
     }
@@ -62,7 +66,7 @@ struct OctoPrintHost: Hashable, Sendable {
         sentHeat[name] = now
         out.append(
             .publish(
-                "octoPrint/temperature/\(name)",
+                "\(base)/temperature/\(name)",
                 #"{"actual":\#(fixed(actual, 1)),"target":\#(fixed(target, 1)),"_timestamp":\#(seconds(at))}"#,
                 retain: true))
     }

@@ -7,7 +7,7 @@ import Model
 ///
 /// Its true state follows the rule for presses: idle (off) while the set value is down, running while the last shot is
 /// less than 15 minutes old, preparing until the barrel was hot for 10 minutes, else idle (ready).
-struct Press: Sendable {
+struct Press: LabPart {
     private enum Phase: Hashable { case off, heating, shooting, resting, lingering }
 
     private(set) var record: MachineRecord
@@ -18,6 +18,8 @@ struct Press: Sendable {
     private var ear = ModbusEar()
     private let controller = AutonicsTK4(unit: 3)
     private let meter = EastronSDM120(unit: 5, firstKilowattHours: 87.902)
+    private let bus: String
+    private let board: String
     private var phase = Phase.off
     private var ends: Instant
     private var setpoint = 0.0
@@ -42,8 +44,13 @@ struct Press: Sendable {
     private static let loss = 1.0
     private static let room = 22.0
 
-    init(_ profile: LabProfile, random: SeededRandom, start: Instant) {
+    /// Its controller and meter are on wire `bus`, its counter on wire `board`.
+    init(
+        _ profile: LabProfile, random: SeededRandom, start: Instant, bus: String = "bus2", board: String = "press"
+    ) {
         self.profile = profile
+        self.bus = bus
+        self.board = board
         self.random = random
         self.start = start
         record = MachineRecord(.idle, at: start)
@@ -59,7 +66,7 @@ struct Press: Sendable {
         return "\(fixed(temperature, 1)) of \(fixed(setpoint, 0)) °C, \(shots) shots\(sensor)"
     }
 
-    /// One second.
+    /// A second; in a coarse lab, a cold press waits until something happens.
     mutating func tick(_ out: inout [Emission]) {
         let at = next
         next = at + .seconds(1)
@@ -74,10 +81,13 @@ struct Press: Sendable {
         settle(at)
         if at >= nextLine { tell(at, &out) }
         ticks += 1
+        let isCold = setpoint == 0 && temperature < Self.room + 1
+        if profile.isCoarse, isCold { next = max(next, min(nextLine, ends)) }
     }
 
-    mutating func received(_ bytes: [UInt8], at: Instant) -> [[UInt8]] {
-        ear.hear(bytes).compactMap { question in
+    mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] {
+        guard wire == bus else { return [] }
+        return ear.hear(bytes).compactMap { question in
             if question.unit == controller.unit {
                 return controller.answer(
                     question,
@@ -140,7 +150,9 @@ struct Press: Sendable {
     }
 
     private mutating func begin(_ at: Instant) {
-        guard profile.isOpen(at: at) else { return ends = at + .seconds(random.seconds(300, 900)) }
+        guard profile.comes(at: at, &random) else {
+            return ends = profile.nextOpening(after: at) + .seconds(random.seconds(300, 900))
+        }
         // Polypropylene, most of the time.
         setpoint = random.chance(0.7) ? 200 : 190
         isSecondSeries = false
@@ -173,7 +185,7 @@ struct Press: Sendable {
     private mutating func leave(_ at: Instant) {
         setpoint = 0
         phase = .off
-        ends = at + .seconds(random.seconds(1800, 3600))
+        ends = at + .seconds(profile.isCoarse ? random.seconds(7200, 28_800) : random.seconds(1800, 3600))
     }
 
     // MARK: what follows
@@ -193,12 +205,12 @@ struct Press: Sendable {
     }
 
     private mutating func tell(_ at: Instant, _ out: inout [Emission]) {
-        nextLine = at + .seconds(5)
+        nextLine = at + .seconds(profile.isCoarse ? 120 : 5)
         let clamp = clampOpens == nil ? 0 : 1
         let up = (at - start).milliseconds / 1000 + 81_234
         out.append(
             .line(
-                "press",
+                board,
                 #"{"v":1,"id":"press","boot":3,"up":\#(up),"shots":\#(shots),"clamp":\#(clamp),"in":[\#(clamp),0]}"#,
                 end: "\n"))
     }

@@ -2,7 +2,7 @@ import Model
 
 /// A 3D printer that people use in sessions: switched on at its plug, connected, some prints, switched off. Prints heat
 /// up, may be paused, and are completed, cancelled, or fail when the cable comes loose.
-struct Printer: Sendable {
+struct Printer: LabPart {
     private enum Phase: Hashable {
         case off
         case detecting, connecting
@@ -23,6 +23,9 @@ struct Printer: Sendable {
         let ends: Int64
         var pauseAt: Int64?
         var printed: Int64 = 0
+
+        /// Seconds until something happens to it.
+        var left: Int64 { min(pauseAt ?? ends, ends) - printed }
     }
     /// Something with a heater, a target and a loss to the room.
     private struct Heater: Hashable {
@@ -40,6 +43,7 @@ struct Printer: Sendable {
             temperature += duty * rate - loss * (temperature - 22)
         }
         var isHot: Bool { temperature >= target - 1 }
+        var isCold: Bool { target == 0 && temperature < 22.2 }
     }
 
     private(set) var record: MachineRecord
@@ -47,7 +51,7 @@ struct Printer: Sendable {
     private(set) var next: Instant
     private let profile: LabProfile
     private var random: SeededRandom
-    private var host = OctoPrintHost()
+    private var host: OctoPrintHost
     private var supply = MainsSupply()
     private var state = OctoPrintState.offline
     private var phase = Phase.off
@@ -60,15 +64,21 @@ struct Printer: Sendable {
     /// The first outcomes, so that each occurs soon; later ones are drawn.
     private var firstOutcomes: [JobOutcome]
     private var ticks = 0
+    /// Seconds that the next tick covers.
+    private var passing: Int64 = 1
 
-    init(_ profile: LabProfile, random: SeededRandom, start: Instant) {
+    init(
+        _ profile: LabProfile, random: SeededRandom, start: Instant, plug topic: String = "printer-plug",
+        base: String = "octoPrint"
+    ) {
         self.profile = profile
+        host = OctoPrintHost(base: base)
         self.random = random
         firstOutcomes = [.completed, .cancelled, .failed].shuffled(using: &self.random)
         record = MachineRecord(.offline, at: start)
         plug = TasmotaPlug(
-            topic: "printer-plug", wattHours: 96_118, yesterday: 520, today: 311, utcOffset: profile.utcOffset,
-            start: start)
+            topic: topic, wattHours: 96_118, yesterday: 520, today: 311, utcOffset: profile.utcOffset,
+            start: start, period: profile.isCoarse ? .seconds(300) : .seconds(10))
         next = start
         ends = start + .seconds(2)
     }
@@ -81,33 +91,58 @@ struct Printer: Sendable {
         return "\(state.text) \(job.file.name) \(job.printed * 100 / job.whole) %"
     }
 
-    /// One second.
+    /// Some seconds; one where everything is played second by second.
     mutating func tick(_ out: inout [Emission]) {
         let at = next
-        next = at + .seconds(1)
         if ticks == 0 {
             host.connect(at, &out)
             plug.connect(at, load, 0, &out)
         }
-        nozzle.second()
-        bed.second()
+        // Heaters follow every second; that is finer than any meter sees.
+        for _ in 0..<(profile.isCoarse && isCold ? 0 : passing) {
+            nozzle.second()
+            bed.second()
+        }
         follow(at, &out)
-        if ticks % 5 == 0 {
+        let looks = profile.isCoarse || ticks % 5 == 0
+        if looks {
             noise = random.between(-1, 1)
             supply.wander(&random)
             look(at, &out)
         }
-        // Heaters follow every second; that is finer than any meter sees.
-        if ticks % 5 == 0 || !plug.isOn { record.set(watts: watts, at: at) }
+        if looks || !plug.isOn { record.set(watts: watts, at: at) }
         plug.tick(at, load, record.energy.energy(at: at), &out)
         ticks += 1
+        passing = profile.isCoarse ? pause(at) : 1
+        next = at + .seconds(passing)
     }
 
-    mutating func losePower(at: Instant, _ out: inout [Emission]) {
+    private var isCold: Bool { nozzle.isCold && bed.isCold }
+
+    /// How many seconds nothing happens that could not wait.
+    private func pause(_ at: Instant) -> Int64 {
+        var until = plug.next
+        switch phase {
+        case .starting: until = min(until, at + .seconds(15))
+        case .printing:
+            let job = job?.left ?? 1
+            until = min(until, at + .seconds(min(60, job)))
+        case .off: until = min(until, ends)
+        case .idle, .detecting, .connecting, .pausing, .paused, .resuming, .finishing, .finished, .cancelling, .lost:
+            until = min(until, ends, at + .seconds(120))
+        }
+        return max(1, (until - at + .milliseconds(999)).milliseconds / 1000)
+    }
+
+    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
         plug.losePower(at: at, load, record.energy.energy(at: at), &out)
+        return true
     }
 
-    mutating func resetCounter(at: Instant) { plug.resetCounter(record.energy.energy(at: at)) }
+    mutating func resetCounter(at: Instant) -> Bool {
+        plug.resetCounter(record.energy.energy(at: at))
+        return true
+    }
 
     private var watts: Double {
         guard plug.isOn else { return 0 }
@@ -118,7 +153,8 @@ struct Printer: Sendable {
     /// What the plugin polls.
     private mutating func look(_ at: Instant, _ out: inout [Emission]) {
         guard state.meaning != .offline else { return }
-        host.tellHeat("tool0", nozzle.temperature + 0.1 * noise, target: nozzle.target, at, &out)
+        host.tellHeat(
+            "tool0", nozzle.temperature + (profile.isCoarse ? 0.03 : 0.1) * noise, target: nozzle.target, at, &out)
         host.tellHeat("bed", bed.temperature, target: bed.target, at, &out)
         if let job { host.tellProgress(Int(job.printed * 100 / job.whole), job.file, at, &out) }
     }
@@ -141,7 +177,9 @@ struct Printer: Sendable {
     private mutating func proceed(_ at: Instant, _ out: inout [Emission]) {
         switch phase {
         case .off:
-            guard profile.isOpen(at: at) else { return ends = at + .seconds(random.seconds(300, 900)) }
+            guard profile.comes(at: at, &random) else {
+                return ends = profile.nextOpening(after: at) + .seconds(random.seconds(300, 900))
+            }
             plug.turn(on: true, &out)
             connect(at, &out)
         case .lost: connect(at, &out)
@@ -193,7 +231,8 @@ struct Printer: Sendable {
     private mutating func leave(_ at: Instant, _ out: inout [Emission]) {
         host.tell("Disconnecting", "", at, &out)
         host.tell("Disconnected", "", at, &out)
-        go(.off, for: random.seconds(1200, 3000), .offline, at, &out)
+        let pause = profile.isCoarse ? random.seconds(1800, 14_400) : random.seconds(1200, 3000)
+        go(.off, for: pause, .offline, at, &out)
         plug.turn(on: false, &out)
         job = nil
         jobsLeft = Int(random.seconds(2, 5))
@@ -237,8 +276,8 @@ struct Printer: Sendable {
 
     private mutating func print(_ at: Instant, _ out: inout [Emission]) {
         guard var job else { return rest(at, &out) }
-        job.printed += 1
-        let pauses = job.pauseAt == job.printed
+        job.printed += passing
+        let pauses = job.pauseAt.map { $0 <= job.printed } ?? false
         if pauses { job.pauseAt = nil }
         self.job = job
         if pauses { return go(.pausing, for: 2, .pausing, at, &out) }

@@ -2,7 +2,7 @@ import Model
 
 /// A plastic shredder that nothing but its plug tells about: off, waiting, or running in bursts, with jams in which the
 /// motor reverses for two seconds.
-struct Shredder: Sendable {
+struct Shredder: LabPart {
     private enum Phase: Hashable { case off, waiting, running }
 
     private(set) var record: MachineRecord
@@ -58,11 +58,15 @@ struct Shredder: Sendable {
         ticks += 1
     }
 
-    mutating func losePower(at: Instant, _ out: inout [Emission]) {
+    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
         plug.losePower(at: at, load, record.energy.energy(at: at), &out)
+        return true
     }
 
-    mutating func resetCounter(at: Instant) { plug.resetCounter(record.energy.energy(at: at)) }
+    mutating func resetCounter(at: Instant) -> Bool {
+        plug.resetCounter(record.energy.energy(at: at))
+        return true
+    }
 
     private var watts: Double {
         switch phase {

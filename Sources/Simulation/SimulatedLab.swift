@@ -9,8 +9,10 @@ package import Model
 ///
 /// A value without a clock: the same seed gives the same lab, in whatever steps time is advanced and however often its
 /// serial devices are asked.
-package struct SimulatedLab: Sendable {
+package struct SimulatedLab: SimulatedPlace {
     package static let machines = ["printer", "shredder", "laser", "press"]
+
+    package var machines: [String] { Self.machines }
 
     private let start: Instant
     private var now: Instant
@@ -58,9 +60,8 @@ package struct SimulatedLab: Sendable {
         }
         now = max(now, time)
         return switch wire {
-        case "bus1": laser.received(bytes, onBus: true, at: now)
-        case "grbl": laser.received(bytes, onBus: false, at: now)
-        case "bus2": press.received(bytes, at: now)
+        case "bus1", "grbl": laser.received(bytes, on: wire, at: now)
+        case "bus2": press.received(bytes, on: wire, at: now)
         default: []
         }
     }
@@ -87,6 +88,16 @@ package struct SimulatedLab: Sendable {
         ]
     }
 
+    package func word(on wire: String, unit: UInt8) -> WireWord? {
+        switch wire {
+        case "grbl": WireWord(machine: "laser", tellsState: unit == GrblController.reportMark, tellsEnergy: false)
+        case "bus1": WireWord(machine: "laser", tellsState: false, tellsEnergy: true)
+        case "bus2": WireWord(machine: "press", tellsState: false, tellsEnergy: unit == 5)
+        case "press": WireWord(machine: "press", tellsState: true, tellsEnergy: false)
+        default: nil
+        }
+    }
+
     // MARK: mishaps
 
     /// The plug of a machine loses its mains for a moment: it restarts, and its count falls back by today's energy
@@ -95,9 +106,8 @@ package struct SimulatedLab: Sendable {
         switch machine {
         case "printer": printer.losePower(at: now, &waiting)
         case "shredder": shredder.losePower(at: now, &waiting)
-        default: return false
+        default: false
         }
-        return true
     }
 
     /// Somebody sets the count of a machine's plug to zero. False where the machine has no plug.
@@ -105,9 +115,8 @@ package struct SimulatedLab: Sendable {
         switch machine {
         case "printer": printer.resetCounter(at: now)
         case "shredder": shredder.resetCounter(at: now)
-        default: return false
+        default: false
         }
-        return true
     }
 
     /// The machine whose turn it is lives for a second.

@@ -1,7 +1,7 @@
 import Model
 
 /// A smart plug with Tasmota and an energy meter. It says what it measures every TelePeriod (10 s, the shortest that
-/// there is) and when power changes by PowerDelta, and switches its relay:
+/// there is; 300 s by default) and when power changes by PowerDelta, and switches its relay:
 ///
 ///     tele/T/LWT     Online            retained
 ///     tele/T/STATE   {"Time":…,"Uptime":…,"UptimeSec":…,"POWER":"ON",…}
@@ -13,6 +13,8 @@ import Model
 /// by default: 1 W, 1 V, 1 Wh.
 struct TasmotaPlug: Hashable, Sendable {
     let topic: String
+    private let stateTopic: String
+    private let sensorTopic: String
     private let utcOffset: Duration
     /// What it counted before the simulation began, µJ.
     private var before: Int64
@@ -31,10 +33,18 @@ struct TasmotaPlug: Hashable, Sendable {
     private var lostUntil: Instant?
 
     private static let microjoulesPerWattHour: Int64 = 3_600_000_000
-    private static let period = Duration.seconds(10)
+    private let period: Duration
+    /// What it measured last.
+    private var watts = 0.0
 
-    init(topic: String, wattHours: Int64, yesterday: Int64, today: Int64, utcOffset: Duration, start: Instant) {
+    init(
+        topic: String, wattHours: Int64, yesterday: Int64, today: Int64, utcOffset: Duration, start: Instant,
+        period: Duration = .seconds(10)
+    ) {
         self.topic = topic
+        stateTopic = "tele/\(topic)/STATE"
+        sensorTopic = "tele/\(topic)/SENSOR"
+        self.period = period
         self.utcOffset = utcOffset
         before = wattHours * Self.microjoulesPerWattHour
         atReport = before
@@ -84,9 +94,15 @@ struct TasmotaPlug: Hashable, Sendable {
 
     // MARK: what it says
 
-    /// Once a second. `energy` is what the load used since the simulation began, µJ.
+    /// When it says something next, if its load stays as it is.
+    var next: Instant {
+        isOn && isJump(watts) ? min(nextReport, lastSent + .seconds(3)) : nextReport
+    }
+
+    /// Once a second, or whenever its load changes or `next` comes. `energy` is what the load used since the simulation began, µJ.
     mutating func tick(_ at: Instant, _ load: ElectricalLoad, _ energy: Int64, _ out: inout [Emission]) {
         let count = before + energy
+        watts = load.watts
         while at >= midnight {
             atMidnightBefore = atMidnight
             atMidnight = count
@@ -94,7 +110,7 @@ struct TasmotaPlug: Hashable, Sendable {
         }
         if let lostUntil, at >= lostUntil { self.lostUntil = nil }
         if at >= nextReport {
-            nextReport = at + Self.period
+            nextReport = at + period
             tellState(at, &out)
             let used = wattHours(count) - wattHours(atReport)
             atReport = count
@@ -120,14 +136,22 @@ struct TasmotaPlug: Hashable, Sendable {
 
     private func tellState(_ at: Instant, _ out: inout [Emission]) {
         let up = (at - bootedAt).milliseconds / 1000
-        func two(_ n: Int64) -> String { n < 10 ? "0\(n)" : "\(n)" }
-        let uptime = "\(up / 86_400)T\(two(up / 3600 % 24)):\(two(up / 60 % 60)):\(two(up % 60))"
-        out.append(
-            .publish(
-                "tele/\(topic)/STATE",
-                #"{"Time":"\#(clock(at))","Uptime":"\#(uptime)","UptimeSec":\#(up),"Heap":25,"SleepMode":"Dynamic","#
-                    + #""Sleep":50,"LoadAvg":19,"MqttCount":1,"POWER":"\#(isOn ? "ON" : "OFF")","#
-                    + #""Wifi":{"AP":1,"SSId":"lab","Channel":6,"Mode":"11n","RSSI":78,"Signal":-61,"LinkCount":1}}"#))
+        var text = FirmwareText(capacity: 260)
+        text.add(#"{"Time":""#)
+        text.add(localTime: clock(at))
+        text.add(#"","Uptime":""#)
+        text.add(up / 86_400)
+        text.add("T")
+        for (part, end) in [(up / 3600 % 24, ":"), (up / 60 % 60, ":"), (up % 60, "")] {
+            text.add(part, digits: 2)
+            text.add(end)
+        }
+        text.add(#"","UptimeSec":"#)
+        text.add(up)
+        text.add(#","Heap":25,"SleepMode":"Dynamic","Sleep":50,"LoadAvg":19,"MqttCount":1,"POWER":""#)
+        text.add(isOn ? "ON" : "OFF")
+        text.add(#"","Wifi":{"AP":1,"SSId":"lab","Channel":6,"Mode":"11n","RSSI":78,"Signal":-61,"LinkCount":1}}"#)
+        out.append(.publish(topic: stateTopic, payload: text.bytes, retain: false))
     }
 
     private mutating func tellEnergy(
@@ -139,21 +163,39 @@ struct TasmotaPlug: Hashable, Sendable {
         let today = isLost ? 0 : wattHours(count) - wattHours(atMidnight)
         let total = isLost ? wattHours(atMidnight) : wattHours(count)
         let yesterday = wattHours(atMidnight) - wattHours(atMidnightBefore)
-        out.append(
-            .publish(
-                "tele/\(topic)/SENSOR",
-                #"{"Time":"\#(clock(at))","ENERGY":{"TotalStartTime":"2026-01-03T09:12:44","#
-                    + #""Total":\#(fixed(thousandths: total)),"Yesterday":\#(fixed(thousandths: yesterday)),"#
-                    + #""Today":\#(fixed(thousandths: today)),"# + (period.map { #""Period":\#($0),"# } ?? "")
-                    + #""Power":\#(fixed(load.watts, 0)),"ApparentPower":\#(fixed(load.voltAmperes, 0)),"#
-                    + #""ReactivePower":\#(fixed(load.reactive, 0)),"Factor":\#(fixed(load.factor, 2)),"#
-                    + #""Voltage":\#(fixed(load.volts, 0)),"Current":\#(fixed(load.amperes, 3))}}"#))
+        var text = FirmwareText(capacity: 300)
+        text.add(#"{"Time":""#)
+        text.add(localTime: clock(at))
+        text.add(#"","ENERGY":{"TotalStartTime":"2026-01-03T09:12:44","Total":"#)
+        text.add(total, places: 3)
+        text.add(#","Yesterday":"#)
+        text.add(yesterday, places: 3)
+        text.add(#","Today":"#)
+        text.add(today, places: 3)
+        if let period {
+            text.add(#","Period":"#)
+            text.add(period)
+        }
+        for (name, value) in [
+            (#","Power":"#, load.watts), (#","ApparentPower":"#, load.voltAmperes),
+            (#","ReactivePower":"#, load.reactive),
+        ] {
+            text.add(name)
+            text.add(Int64(value.rounded()))
+        }
+        text.add(#","Factor":"#)
+        text.add(Int64((load.factor * 100).rounded()), places: 2)
+        text.add(#","Voltage":"#)
+        text.add(Int64(load.volts.rounded()))
+        text.add(#","Current":"#)
+        text.add(Int64((load.amperes * 1000).rounded()), places: 3)
+        text.add("}}")
+        out.append(.publish(topic: sensorTopic, payload: text.bytes, retain: false))
     }
 
-    private func clock(_ at: Instant) -> String {
-        // Without a time server the clock begins in 1970.
-        guard lostUntil != nil else { return localTime(at, utcOffset) }
-        return localTime(Instant(milliseconds: (at - bootedAt).milliseconds), .zero)
+    /// What its clock shows. Without a time server it begins in 1970.
+    private func clock(_ at: Instant) -> Instant {
+        lostUntil == nil ? at + utcOffset : Instant(milliseconds: (at - bootedAt).milliseconds)
     }
 
     private func wattHours(_ microjoules: Int64) -> Int64 { microjoules / Self.microjoulesPerWattHour }

@@ -36,15 +36,40 @@ package struct Truth: Sendable {
     /// How many jobs ended in [from, to), by outcome.
     package func jobs(_ machine: String, from: Instant, to: Instant) -> [JobOutcome: Int] {
         var counts: [JobOutcome: Int] = [:]
-        for job in records[machine]?.jobs ?? [] where job.time >= from && job.time < to {
-            counts[job.outcome, default: 0] += 1
-        }
+        for job in jobList(machine, from: from, to: to) { counts[job.outcome, default: 0] += 1 }
         return counts
+    }
+
+    /// When jobs ended in [from, to), oldest first.
+    package func jobEnds(_ machine: String, from: Instant, to: Instant) -> [Instant] {
+        jobList(machine, from: from, to: to).map(\.time)
+    }
+
+    private func jobList(_ machine: String, from: Instant, to: Instant) -> ArraySlice<MachineRecord.Job> {
+        let jobs = records[machine]?.jobs ?? []
+        let first = MachineRecord.first(in: jobs) { $0.time >= from }
+        return jobs[first..<max(first, MachineRecord.first(in: jobs) { $0.time >= to })]
+    }
+
+    /// When it entered or left state `running` in [from, to), oldest first.
+    package func busyChanges(_ machine: String, from: Instant, to: Instant) -> [Instant] {
+        guard let changes = records[machine]?.changes else { return [] }
+        var times: [Instant] = []
+        var index = max(1, MachineRecord.first(in: changes) { $0.time >= from })
+        while index < changes.count, changes[index].time < to {
+            if (changes[index].state == .running) != (changes[index - 1].state == .running) {
+                times.append(changes[index].time)
+            }
+            index += 1
+        }
+        return times
     }
 
     /// How many shots were made in [from, to).
     package func shots(_ machine: String, from: Instant, to: Instant) -> Int {
-        (records[machine]?.shots ?? []).reduce(0) { $0 + ($1 >= from && $1 < to ? 1 : 0) }
+        let shots = records[machine]?.shots ?? []
+        let first = MachineRecord.first(in: shots) { $0 >= from }
+        return max(0, MachineRecord.first(in: shots) { $0 >= to } - first)
     }
 
     private func clamped(_ time: Instant) -> Instant { min(max(time, start), until) }
@@ -95,12 +120,25 @@ struct MachineRecord: Sendable {
 
     func states(from: Instant, to: Instant) -> [MachineState: Int64] {
         var sums: [MachineState: Int64] = [:]
-        for (index, change) in changes.enumerated() {
+        var index = max(0, Self.first(in: changes) { $0.time > from } - 1)
+        while index < changes.count, changes[index].time < to {
             let end = index + 1 < changes.count ? min(to, changes[index + 1].time) : to
-            let begin = max(from, change.time)
-            if begin < end { sums[change.state, default: 0] += (end - begin).milliseconds }
+            let begin = max(from, changes[index].time)
+            if begin < end { sums[changes[index].state, default: 0] += (end - begin).milliseconds }
+            index += 1
         }
         return sums
+    }
+
+    /// The index of the first one that is late enough, in a list by time.
+    static func first<Item>(in list: [Item], where isLate: (Item) -> Bool) -> Int {
+        var low = 0
+        var high = list.count
+        while low < high {
+            let middle = (low + high) / 2
+            if isLate(list[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 
     /// Once a day, so that it costs nothing.

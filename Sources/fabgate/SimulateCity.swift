@@ -78,8 +78,8 @@ struct SimulatedCity<Book: RollupBook> {
     }
 
     var isBusy: Bool { answer != nil }
-    /// When its answer comes, or a request that the line kept arrives.
-    var due: Instant? { (kept.map(\.due) + (answer.map { [$0.due] } ?? [])).min() }
+    /// When its answer comes.
+    var due: Instant? { answer?.due }
 
     /// The gateway that asked is dead; nobody hears the answer.
     mutating func hangUp() { answer = nil }

@@ -3,33 +3,42 @@ import Simulation
 
 /// What can go wrong in a simulated lab, by the names of `--faults`.
 package enum SimulatedFault: String, CaseIterable, Sendable {
-    case drop, dup, reorder, retain, reset, dip, kill, city
+    /// On the links: a message is lost, comes twice, after the next one, or again from the broker's memory.
+    case drop, dup, reorder, retain
+    /// To a plug: its count is set to zero, or its mains dip.
+    case reset, dip
+    /// To the gateway: its clock is set or drifts, its process is killed, its power is cut, its disk refuses or rots.
+    case clock, kill, power, disk
+    /// On the way to the city, and a machine whose messages come hours later.
+    case city, late
 
-    /// Names that stand for faults which this simulation cannot play.
-    static let unplayed = ["clock", "power", "disk", "late"]
-
-    /// Reads `drop,dup,…`; the first word that is none of them is handed back.
-    package static func list(_ text: String) -> Result<Set<SimulatedFault>, UnplayedFault> {
+    /// Reads `drop,dup,…`; `all` is every one of them. The first word that is none of them is handed back.
+    package static func list(_ text: String) -> Result<Set<SimulatedFault>, UnknownFault> {
         var faults: Set<SimulatedFault> = []
         for word in text.split(separator: ",") where word != "none" {
-            guard let fault = SimulatedFault(rawValue: String(word)) else {
-                return .failure(UnplayedFault(String(word)))
+            if word == "all" {
+                faults.formUnion(allCases)
+            } else if let fault = SimulatedFault(rawValue: String(word)) {
+                faults.insert(fault)
+            } else {
+                return .failure(UnknownFault(word: String(word)))
             }
-            faults.insert(fault)
         }
         return .success(faults)
     }
+
+    /// As `--faults` takes it.
+    package static func text(_ faults: Set<SimulatedFault>) -> String {
+        allCases.filter(faults.contains).map(\.rawValue).joined(separator: ",")
+    }
 }
 
-/// A word of a fault list that names nothing that can be played.
-package struct UnplayedFault: Error, CustomStringConvertible {
+/// A word of a fault list that names no fault.
+package struct UnknownFault: Error, CustomStringConvertible {
     let word: String
-    init(_ word: String) { self.word = word }
     package var description: String {
         let known = SimulatedFault.allCases.map(\.rawValue).joined(separator: ",")
-        let what =
-            SimulatedFault.unplayed.contains(word) ? "'\(word)' cannot be simulated" : "there is no fault '\(word)'"
-        return "\(what); --faults takes any of \(known)"
+        return "there is no fault '\(word)'; --faults takes all, or any of \(known)"
     }
 }
 
@@ -38,8 +47,16 @@ struct Mishap: Hashable {
     enum Kind: Hashable {
         /// A plug's count is set to zero, or its mains dip.
         case reset(String), dip(String)
-        /// The gateway's process is not there for so long.
-        case kill(Duration)
+        /// The gateway's process is not there for so long; or its whole computer, which then loses what was not synced.
+        case kill(Duration), power(Duration)
+        /// Its wall clock shows this much more, for so long; then it is right again.
+        case clock(by: Duration, Duration)
+        /// Writes fail for so long, with EIO or ENOSPC.
+        case disk(Duration, isFull: Bool)
+        /// One byte on the disk changes.
+        case rot
+        /// What a machine's devices say by MQTT is held back for so long, and comes then.
+        case late(String, Duration)
     }
     let time: Instant
     let kind: Kind
@@ -47,38 +64,69 @@ struct Mishap: Hashable {
 
 /// When mishaps happen. Each kind has its own random numbers, so that one fault does not move another.
 struct MishapCalendar {
-    private var sources: [(fault: SimulatedFault, random: SeededRandom, next: Instant)] = []
-
-    init(_ faults: Set<SimulatedFault>, seed: UInt64, start: Instant) {
-        for (number, fault) in [SimulatedFault.reset, .dip, .kill].enumerated() where faults.contains(fault) {
-            var random = SeededRandom(seed &* 31 &+ UInt64(number) &+ 1)
-            let next = start + Self.pause(fault, &random)
-            sources.append((fault, random, next))
-        }
+    private struct Source {
+        let fault: SimulatedFault
+        var random: SeededRandom
+        var next: Instant
     }
-
+    private var sources: [Source] = []
+    private let machines: [String]
     /// When the next one is due.
-    var next: Instant { sources.map(\.next).min() ?? .distantFuture }
+    private(set) var next = Instant.distantFuture
+
+    static let played: [SimulatedFault] = [.reset, .dip, .kill, .power, .clock, .disk, .late]
+
+    init(_ faults: Set<SimulatedFault>, machines: [String], seed: UInt64, start: Instant) {
+        self.machines = machines
+        for (number, fault) in Self.played.enumerated() where faults.contains(fault) {
+            var random = SeededRandom(seed &* 31 &+ UInt64(number) &+ 1)
+            sources.append(Source(fault: fault, random: random, next: start + Self.pause(fault, &random)))
+            sources[sources.count - 1].random = random
+        }
+        next = sources.map(\.next).min() ?? .distantFuture
+    }
 
     /// The next one that is due by `time`.
     mutating func take(by time: Instant) -> Mishap? {
-        guard let index = sources.indices.min(by: { sources[$0].next < sources[$1].next }),
-            sources[index].next <= time
-        else { return nil }
+        guard next <= time, let index = sources.indices.min(by: { sources[$0].next < sources[$1].next }) else {
+            return nil
+        }
         let at = sources[index].next
-        let machine = Bool.random(using: &sources[index].random) ? "printer" : "shredder"
-        let seconds = Int64.random(in: 2...25, using: &sources[index].random)
-        let fault = sources[index].fault
-        sources[index].next = at + Self.pause(fault, &sources[index].random)
+        let kind = Self.kind(sources[index].fault, machines, &sources[index].random)
+        sources[index].next = at + Self.pause(sources[index].fault, &sources[index].random)
+        next = sources.map(\.next).min() ?? .distantFuture
+        return Mishap(time: at, kind: kind)
+    }
+
+    private static func kind(
+        _ fault: SimulatedFault, _ machines: [String], _ random: inout SeededRandom
+    ) -> Mishap.Kind {
+        func seconds(_ low: Int64, _ high: Int64, _ random: inout SeededRandom) -> Duration {
+            .seconds(Int64.random(in: low...high, using: &random))
+        }
+        let machine = machines.randomElement(using: &random) ?? ""
         switch fault {
-        case .reset: return Mishap(time: at, kind: .reset(machine))
-        case .dip: return Mishap(time: at, kind: .dip(machine))
-        default: return Mishap(time: at, kind: .kill(.seconds(seconds)))
+        case .reset: return .reset(machine)
+        case .dip: return .dip(machine)
+        case .power: return .power(seconds(8, 90, &random))
+        case .late: return .late(machine, seconds(1800, 14_400, &random))
+        case .clock:
+            let step = seconds(120, 20_000, &random)
+            return .clock(by: Bool.random(using: &random) ? step : .zero - step, seconds(20, 1800, &random))
+        case .disk:
+            if Int.random(in: 0..<4, using: &random) == 0 { return .rot }
+            return .disk(seconds(5, 1200, &random), isFull: Bool.random(using: &random))
+        default: return .kill(seconds(2, 25, &random))
         }
     }
 
-    /// Between half an hour and six hours.
+    /// Between half an hour and six hours; what is rarer in life takes four times as long.
     private static func pause(_ fault: SimulatedFault, _ random: inout SeededRandom) -> Duration {
-        .milliseconds(Int64.random(in: 1_800_000...21_600_000, using: &random))
+        let pause = Duration.milliseconds(Int64.random(in: 1_800_000...21_600_000, using: &random))
+        return [.clock, .power, .disk, .late].contains(fault) ? pause * 4 : pause
     }
+}
+
+extension Duration {
+    static func - (a: Duration, b: Duration) -> Duration { .milliseconds(a.milliseconds - b.milliseconds) }
 }

@@ -2,79 +2,110 @@ package import City
 package import CityLink
 package import Hub
 package import Model
+import Ports
 import Simulation
-package import Store
+import Store
 import Usage
 
 /// What is simulated: so many hours from a local midnight on, with these faults.
-package struct SimulationPlan: Sendable {
+package struct SimulationPlan: Hashable, Sendable {
     package var hours: Int
     package var seed: UInt64
     package var faults: Set<SimulatedFault>
+    /// Of a maker space; nil for the four of the demonstration.
+    package var machines: Int?
 
-    package init(hours: Int, seed: UInt64, faults: Set<SimulatedFault> = []) {
+    package init(hours: Int, seed: UInt64, faults: Set<SimulatedFault> = [], machines: Int? = nil) {
         self.hours = hours
         self.seed = seed
         self.faults = faults
+        self.machines = machines
     }
 
-    /// Midnight in Seoul, so that hours and days begin together.
+    /// Midnight in Seoul, so that hours and days begin together. The Monday of a week in November.
     package static let start = Instant("2026-11-22T15:00:00Z") ?? .distantPast
 
-    var end: Instant { Self.start + .hours(Int64(hours)) }
+    package var end: Instant { Self.start + .hours(Int64(hours)) }
 }
 
 /// The whole gateway under a virtual clock, in one thread:
 ///
-///     SimulatedLab → LinkFaults → Hub (store in `region`) → RollupOutbox (its disk) → SimulatedCity (its book)
+///     SimulatedPlace → LinkFaults → Hub (store in `region`) → RollupOutbox (its disk) → SimulatedCity (its book)
 ///                                                                └────── receipts ──────────┘
 ///
 /// The region, the outbox's disk and the book outlive the gateway's process; all else ends with it.
 package final class SimulatedWorld<Book: RollupBook> {
-    private let plan: SimulationPlan
-    private let configuration: Configuration
+    let plan: SimulationPlan
+    package let configuration: Configuration
     private let region: any Region
+    /// The same, where it can fail.
+    let storeDisk: SimulatedDisk?
     private let sha256: SHA256
     private let source = RollupSource(gateway: "simulation", software: Version.number, tzdata: "simulation")
-    private var now: Now
-    private var lab: SimulatedLab
+    /// The true time, and what the gateway's clocks show.
+    private(set) var time: Instant
+    private(set) var now: Now
+    var clockError = Duration.zero
+    var clockIsWrongUntil: Instant?
+    var lab: any SimulatedPlace
     private var link: LinkFaults
-    private var hub: Hub
-    private var disk = OutboxDisk()
+    private var audience: Audience
+    var hub: Hub
+    private(set) var disk = OutboxDisk()
     private var outbox: RollupOutbox
-    private var city: SimulatedCity<Book>
+    private(set) var city: SimulatedCity<Book>
     private var calendar: MishapCalendar
-    private var killing: SeededRandom
+    var random: SeededRandom
     /// The gateway's process is dead until then.
-    private var isDeadUntil: Instant?
-    /// What the broker keeps for it meanwhile.
-    private var queue: [(topic: String, payload: [UInt8])] = []
-    package private(set) var audit: SimulationAudit
+    private(set) var isDeadUntil: Instant?
+    private var hasNoPower = false
+    var diskFailsUntil: Instant?
+    /// What a machine's devices say is held back until then.
+    var held: [Int: Instant] = [:]
+    /// What the broker keeps: for a gateway that is away, or did not acknowledge it, or behind a link that is held.
+    private var queue: [Message] = []
+    private var unacknowledged: [Message] = []
+    private var lastSync: Instant
+    package internal(set) var audit: SimulationAudit
     /// The book at the end.
     package var book: Book { city.collector.book }
 
-    /// `region` is empty and at least 32 MiB long.
+    struct Message {
+        let topic: String
+        let payload: [UInt8]
+        let said: Instant
+        var machine: Int?
+    }
+
+    /// `configuration` is that of the plan's lab, where it was read already.
     package init(
-        _ plan: SimulationPlan, _ configuration: Configuration, region: any Region, book: Book,
-        sha256: @escaping SHA256
+        _ plan: SimulationPlan, _ configuration: Configuration? = nil, book: Book, sha256: @escaping SHA256
     ) throws {
         self.plan = plan
-        self.configuration = configuration
-        self.region = region
         self.sha256 = sha256
+        self.configuration = try configuration ?? SimulatedLabs.configuration(plan.machines)
+        let configuration = self.configuration
+        let isUnsafe = !plan.faults.isDisjoint(with: [.power, .disk])
+        // Three days, which is what a restart reads, fit several times.
+        let size = plan.hours <= 72 ? 16 << 20 : 64 << 20
+        storeDisk = isUnsafe ? SimulatedDisk(size: size) : nil
+        region = storeDisk ?? MemoryRegion(size: size)
         let start = SimulationPlan.start
+        time = start
+        lastSync = start
         now = Now(moment: Moment(nanoseconds: 1_000_000_000), wall: start)
-        lab = SimulatedLab(seed: plan.seed, start: start)
+        lab = SimulatedLabs.place(plan.machines, seed: plan.seed, start: start)
         link = LinkFaults(seed: plan.seed &+ 1, Self.rates(plan.faults))
+        audience = Audience(configuration)
         let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
         hub = Hub(configuration, store: store, at: now)
         outbox = RollupOutbox(epoch: 1, seed: plan.seed, sha256: sha256)
         city = try SimulatedCity(
             book, lab: configuration.lab.id, epochStart: start, isFaulty: plan.faults.contains(.city),
             seed: plan.seed &+ 2, sha256: sha256)
-        calendar = MishapCalendar(plan.faults, seed: plan.seed &+ 3, start: start)
-        killing = SeededRandom(plan.seed &+ 4)
-        audit = SimulationAudit(plan)
+        calendar = MishapCalendar(plan.faults, machines: lab.machines, seed: plan.seed &+ 3, start: start)
+        random = SeededRandom(plan.seed &+ 4)
+        audit = SimulationAudit(plan, configuration)
         connect()
     }
 
@@ -90,53 +121,60 @@ package final class SimulatedWorld<Book: RollupBook> {
     /// Lives through the plan; `audit` knows then what was found.
     package func run() throws {
         for hour in 0..<plan.hours {
-            let end = SimulationPlan.start + .hours(Int64(hour) + 1)
-            try live(until: end)
+            try live(until: SimulationPlan.start + .hours(Int64(hour) + 1))
             audit.hourEnded(hour, truth: lab.truth)
-            audit.check(outbox: disk)
+            audit.check(outbox: disk, waiting: outbox.rows.count, hub.tally)
         }
         // The last day closes half an hour after its end.
         try live(until: plan.end + .minutes(41))
-        audit.hourEnded(plan.hours, truth: lab.truth)
-        drain()
-        try audit.compare(book, lab: configuration.lab.id, zone: configuration.lab.zone)
+        audit.end(truth: lab.truth)
+        try drain()
+        try audit.compare(book, lab: configuration.lab.id, sha256: sha256)
     }
 
     private func live(until end: Instant) throws {
-        while now.wall < end {
+        while time < end {
             pass(to: next(before: end))
-            if let until = isDeadUntil, now.wall >= until { try revive() }
-            while let mishap = calendar.take(by: now.wall), now.wall < plan.end { suffer(mishap) }
+            if let until = isDeadUntil, time >= until { try revive() }
+            while time < plan.end, let mishap = calendar.take(by: time) { suffer(mishap) }
+            recover()
             var said: [Emission] = []
-            lab.advance(to: now.wall) { said.append($0) }
+            lab.advance(to: time) { said.append($0) }
             for emission in said { say(emission) }
             guard isDeadUntil == nil else { continue }
             if now.moment >= hub.deadline { hub.tick(at: now) }
             carryOut()
-            _ = try hub.store.commit()
+            commit()
             deliver()
         }
     }
 
     private func next(before end: Instant) -> Instant {
         var next = min(end, lab.nextEvent, calendar.next)
+        if let clockIsWrongUntil { next = min(next, clockIsWrongUntil) }
+        if let diskFailsUntil { next = min(next, diskFailsUntil) }
+        for until in held.values { next = min(next, until) }
         if let isDeadUntil {
             next = min(next, isDeadUntil)
         } else {
-            next = min(next, now.wall + max(.milliseconds(1), hub.deadline - now.moment))
+            next = min(next, time + max(.milliseconds(1), hub.deadline - now.moment))
             if let answer = city.due {
                 next = min(next, answer)
             } else if !disk.rows.isEmpty {
-                next = min(next, now.wall + max(.seconds(1), outbox.nextAttempt - now.moment))
+                next = min(next, time + max(.seconds(1), outbox.nextAttempt - now.moment))
             }
+            if storeDisk != nil, hub.store.unsynced { next = min(next, lastSync + .seconds(1)) }
         }
-        return max(next, now.wall + .milliseconds(1))
+        return max(next, time + .milliseconds(1))
     }
 
-    private func pass(to time: Instant) {
-        let step = time - now.wall
-        now = Now(moment: now.moment + step, wall: time)
+    private func pass(to end: Instant) {
+        now = Now(moment: now.moment + (end - time), wall: end + clockError)
+        time = end
     }
+
+    /// The gateway's wall clock shows now what `clockError` says.
+    func setClock() { now.wall = time + clockError }
 
     // MARK: the lab's links
 
@@ -146,28 +184,55 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     private func say(_ emission: Emission) {
-        var arrived = 0
-        var heard: [Emission] = []
-        link.pass(emission) {
-            arrived += 1
-            heard.append($0)
-        }
-        if arrived == 0, case .publish(let topic, _, _) = emission { audit.lost(topic: topic, at: now.wall) }
-        for emission in heard { hear(emission) }
+        var heard: [(Emission, Instant)] = []
+        link.pass(emission, said: time) { heard.append(($0, $1)) }
+        for (emission, said) in heard { hear(emission, said: said) }
     }
 
-    private func hear(_ emission: Emission) {
+    private func hear(_ emission: Emission, said: Instant) {
         switch emission {
         case .publish(let topic, let payload, let isRetained):
             // A broker hands on as retained only what it kept: `LinkFaults` says so of what it says again.
-            let isReplay = isRetained && topic.hasSuffix("/SENSOR")
-            if isDeadUntil != nil { return queue.append((topic, payload)) }
-            hub.message(payload.span, topic: topic, isRetained: isReplay, broker: 0, at: now)
+            if isRetained, topic.hasSuffix("/SENSOR") {
+                if isDeadUntil == nil {
+                    hub.message(payload.span, topic: topic, isRetained: true, broker: 0, at: now)
+                }
+                return
+            }
+            let listener = audience.listener(topic: topic)
+            let message = Message(topic: topic, payload: payload, said: said, machine: listener?.machine)
+            if let machine = listener?.machine, held[machine] != nil { return queue.append(message) }
+            if isDeadUntil != nil {
+                // The broker stands on the same computer.
+                if !hasNoPower { queue.append(message) }
+                return
+            }
+            take(message)
         case .serial(let wire, let bytes):
             guard isDeadUntil == nil, let line = configuration.lines.firstIndex(where: { $0.name == wire }) else {
                 return
             }
+            if let listener = audience.listener(wire: wire, unit: bytes.first ?? 0, in: lab) {
+                audit.heard(listener, said: said, at: time)
+            }
             hub.bytes(bytes.span, line: line, at: now)
+        }
+    }
+
+    private func take(_ message: Message) {
+        if let listener = audience.listener(topic: message.topic) {
+            audit.heard(listener, said: message.said, at: time)
+        }
+        hub.message(message.payload.span, topic: message.topic, isRetained: false, broker: 0, at: now)
+        if storeDisk != nil { unacknowledged.append(message) }
+    }
+
+    /// The broker hands over what it kept and may.
+    func release() {
+        let kept = queue
+        queue.removeAll()
+        for message in kept {
+            if let machine = message.machine, held[machine] != nil { queue.append(message) } else { take(message) }
         }
     }
 
@@ -178,9 +243,7 @@ package final class SimulatedWorld<Book: RollupBook> {
                 switch effect {
                 case .write(let line, let bytes):
                     let wire = configuration.lines[line].name
-                    for reply in lab.received(bytes, on: wire, at: now.wall) {
-                        say(.serial(wire: wire, bytes: reply))
-                    }
+                    for reply in lab.received(bytes, on: wire, at: time) { say(.serial(wire: wire, bytes: reply)) }
                 case .window(let window): close(window)
                 case .publish, .ask, .event, .log: break
                 }
@@ -189,10 +252,49 @@ package final class SimulatedWorld<Book: RollupBook> {
         }
     }
 
+    // MARK: the store
+
+    /// As the gateway does it after each turn, and once a second where anything waits for a sync.
+    private func commit() {
+        do {
+            _ = try hub.store.commit()
+            hub.storeWorks()
+            unacknowledged.removeAll(keepingCapacity: true)
+        } catch {
+            hub.storeFails("\(error)")
+        }
+        guard storeDisk != nil, hub.store.unsynced, time >= lastSync + .seconds(1) else { return }
+        sync()
+    }
+
+    private func sync() {
+        lastSync = time
+        let token = hub.store.beginSync()
+        do {
+            try region.sync()
+            hub.store.finishedSync(token)
+            audit.synced(at: time)
+        } catch {
+            hub.store.failedSync(token)
+            hub.storeFails("\(error)")
+        }
+    }
+
+    /// Messages that the broker got no word about come again.
+    func redeliver() {
+        let again = unacknowledged
+        unacknowledged.removeAll()
+        for message in again { take(message) }
+    }
+
     // MARK: the way to the city
 
     private func close(_ window: Window) {
-        guard window.start >= SimulationPlan.start, window.end <= plan.end, hub.isWhole(window) else { return }
+        guard window.start >= SimulationPlan.start, window.end <= plan.end else { return }
+        let key = RollupKey(lab: configuration.lab.id, grain: RollupGrain(window.grain), start: window.start)
+        guard hub.isWhole(window) || outbox.known[key] == nil else { return }
+        commit()
+        if storeDisk != nil { sync() }
         let content = hub.content(of: window, source: source, showsMachines: true, at: now.wall)
         audit.closed(content)
         guard let row = outbox.offer(content, now: now.wall) else { return }
@@ -209,18 +311,18 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     private func deliver() {
-        if let answer = city.receive(at: now.wall) {
+        if city.isBusy, let answer = city.receive(at: time) {
             let effects = outbox.handle(answer, now: now)
             // A receipt that never reaches the disk is one that never came.
-            if plan.faults.contains(.kill), Int.random(in: 0..<20, using: &killing) == 0 {
+            if plan.faults.contains(.kill), Int.random(in: 0..<20, using: &random) == 0 {
                 return die(for: .seconds(3))
             }
             write(effects)
         }
-        guard !city.isBusy, now.moment >= outbox.nextAttempt, let batch = outbox.nextBatch(now: now.moment) else {
-            return
-        }
-        city.send(batch, at: now.wall)
+        guard !city.isBusy, !disk.rows.isEmpty, now.moment >= outbox.nextAttempt,
+            let batch = outbox.nextBatch(now: now.moment)
+        else { return }
+        city.send(batch, at: time)
     }
 
     private func write(_ effects: [OutboxEffect]) {
@@ -229,45 +331,47 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// Until nothing waits any more, over a line that works now; a day at most.
-    private func drain() {
-        city.settle(at: now.wall)
+    private func drain() throws {
+        city.settle(at: time)
         for _ in 0..<8_640 where !disk.rows.isEmpty {
-            pass(to: now.wall + .seconds(10))
-            if isDeadUntil == nil { deliver() } else { try? revive() }
+            pass(to: time + .seconds(10))
+            if isDeadUntil == nil { deliver() } else { try revive() }
         }
         for row in disk.rows.values { audit.waits(row) }
     }
 
-    // MARK: mishaps
+    // MARK: the gateway's process
 
-    private func suffer(_ mishap: Mishap) {
-        audit.suffered(mishap)
-        switch mishap.kind {
-        case .reset(let machine): _ = lab.resetCounter(of: machine)
-        case .dip(let machine): _ = lab.cutPower(of: machine)
-        case .kill(let length): if isDeadUntil == nil { die(for: length) }
-        }
-    }
-
-    private func die(for length: Duration) {
-        isDeadUntil = now.wall + length
-        audit.died(at: now.wall, for: length)
+    func die(for length: Duration, losesPower: Bool = false) {
+        guard isDeadUntil == nil else { return }
+        isDeadUntil = time + length
+        hasNoPower = losesPower
         city.hangUp()
+        if losesPower {
+            storeDisk?.cutPower(&random)
+            audit.lostPower(at: time, for: length)
+            unacknowledged.removeAll()
+            queue.removeAll { $0.machine.map { held[$0] == nil } ?? true }
+        } else {
+            audit.died(at: time, for: length)
+            // What was not acknowledged comes again, in front of what is said meanwhile.
+            queue.insert(contentsOf: unacknowledged, at: 0)
+            unacknowledged.removeAll()
+        }
     }
 
     /// Another process starts with what the disks hold, and the broker hands over what it kept.
     private func revive() throws {
         isDeadUntil = nil
+        hasNoPower = false
         hub = Hub(configuration, store: try RingStore(opening: region), at: now)
+        audit.revived(hub.store.recovery.lost)
         outbox = RollupOutbox(
-            epoch: 1, rows: Array(disk.rows.values), known: Array(disk.windows.values),
-            seed: killing.next(), sha256: sha256)
+            epoch: 1, rows: Array(disk.rows.values), known: Array(disk.windows.values), seed: random.next(),
+            sha256: sha256)
         keepWhatCityNeeds()
         connect()
-        for message in queue {
-            hub.message(message.payload.span, topic: message.topic, isRetained: false, broker: 0, at: now)
-        }
-        queue.removeAll()
+        release()
     }
 }
 

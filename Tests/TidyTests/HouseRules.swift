@@ -40,7 +40,7 @@ private let allowed: [String: Set<String>] = [
     "Store": ["Model"],
     "Usage": ["Model"],
     "CityLink": ["Model"],
-    "Simulation": ["Model"],
+    "Simulation": ["Model", "Store", "Synchronization"],
     "Hub": ["Model", "Store", "Usage", "CityLink"],
     "Web": ["Model", "Store", "Usage", "CityLink", "Hub"],
     "City": ["Model", "CityLink"],

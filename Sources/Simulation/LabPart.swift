@@ -1,0 +1,27 @@
+import Model
+
+/// A machine with everything that tells about it. It lives from event to event: nobody needs to call it before `next`.
+///
+/// A value, as all of a simulated lab: it knows no clock, and its random numbers are its own.
+protocol LabPart: Sendable {
+    /// What it really does.
+    var record: MachineRecord { get }
+    /// When it does or says something next.
+    var next: Instant { get }
+    /// For people: what it does now.
+    var doing: String { get }
+    /// Lives up to `next`.
+    mutating func tick(_ out: inout [Emission])
+    /// Bytes on a wire, of which some may be for it; what it answers.
+    mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]]
+    /// Its plug loses the mains for a moment; false where it has none.
+    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool
+    /// Somebody sets the count of its plug to zero; false where it has none.
+    mutating func resetCounter(at: Instant) -> Bool
+}
+
+extension LabPart {
+    mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] { [] }
+    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool { false }
+    mutating func resetCounter(at: Instant) -> Bool { false }
+}

@@ -1,0 +1,203 @@
+package import Model
+
+/// A lab of up to thirty machines and more, as a maker space has them, each living from event to event:
+///
+///     printer-N   OctoPrint (base `octo/N`) on Tasmota plug `printer-plug-N`
+///     a tool-N    Tasmota plug `tool-N`, or `tool-N-plug` where two tools have the same name
+///     plant-N     PZEM-016, unit N on wire `bus1`
+///     laser-1     Grbl on wire `grbl`, SDM120 unit 1 on wire `bus3`
+///     press-N     TK4 unit 3 and SDM120 unit 5 on wire `press-bus-N`, line JSON on wire `press-board-N`
+///     bench-N     card reader on `access/bench-N`
+package struct MakerSpace: SimulatedPlace {
+    /// One machine and how it is watched, for whoever writes the configuration.
+    package struct Place: Hashable, Sendable {
+        package enum Kind: Hashable, Sendable {
+            /// The class of what it does, and the power that tells it, W.
+            case tool(machineClass: String, idleBelow: Int, runningAbove: Int)
+            case printer
+            case plant(unit: Int)
+            case laser
+            case press
+            case bench
+        }
+        package let machine: String
+        package let kind: Kind
+        /// Stands behind the names of its topics and wires.
+        package let number: Int
+    }
+
+    package let places: [Place]
+    package let start: Instant
+    private var parts: [any LabPart] = []
+    private var nexts: [Instant] = []
+    private var waiting: [Emission] = []
+    private var now: Instant
+
+    package static let most = 60
+    package static let profile = LabProfile.makerSpace
+
+    /// The kinds in an order in which few machines are many kinds.
+    private static let order: [(name: String, tool: ToolKind?)] = [
+        ("printer", nil), ("shredder", .shredder), ("press", nil), ("laser", nil), ("plant", nil), ("mill", .mill),
+        ("bench", nil), ("printer", nil), ("saw", .saw), ("sewing", .sewing), ("printer", nil), ("lathe", .lathe),
+        ("cutter", .cutter), ("printer", nil), ("soldering", .soldering), ("sheet-press", .sheetPress),
+        ("plant", nil), ("press", nil), ("printer", nil), ("extruder", .extruder), ("printer", nil),
+        ("sewing", .sewing), ("bench", nil), ("printer", nil), ("soldering", .soldering), ("saw", .saw),
+        ("plant", nil), ("printer", nil), ("mill", .mill), ("shredder", .shredder),
+    ]
+    private static let plants: [ToolKind] = [.compressor, .extractor, .kiln]
+    private static let classes: [String: (name: String, idle: Int, running: Int)] = [
+        "shredder": ("plastic_shredding", 20, 150), "mill": ("cnc_milling", 100, 250),
+        "saw": ("woodwork", 20, 150), "sewing": ("sewing", 15, 35), "lathe": ("woodwork", 30, 150),
+        "cutter": ("vinyl_cutting", 20, 40), "soldering": ("electronics", 10, 25),
+        "sheet-press": ("sheet_press", 30, 300), "extruder": ("plastic_extrusion", 40, 200),
+    ]
+
+    /// `machines` of them; 1 to `most`.
+    package static func places(_ machines: Int) -> [Place] {
+        var counts: [String: Int] = [:]
+        return (0..<machines).map { index in
+            var name = order[index % order.count].name
+            // There is one laser; the next ones are mills.
+            if name == "laser", index >= order.count { name = "mill" }
+            counts[name, default: 0] += 1
+            let number = counts[name] ?? 1
+            let kind: Place.Kind
+            switch name {
+            case "printer": kind = .printer
+            case "press": kind = .press
+            case "laser": kind = .laser
+            case "plant": kind = .plant(unit: number)
+            case "bench": kind = .bench
+            default:
+                let levels = classes[name] ?? ("other", 5, 30)
+                kind = .tool(machineClass: levels.0, idleBelow: levels.1, runningAbove: levels.2)
+            }
+            return Place(machine: "\(name)-\(number)", kind: kind, number: number)
+        }
+    }
+
+    package init(seed: UInt64, start: Instant, machines: Int) {
+        self.start = start
+        now = start
+        places = Self.places(machines)
+        var random = SeededRandom(seed)
+        for (index, place) in places.enumerated() {
+            parts.append(Self.part(place, index, random.fork(), start))
+            nexts.append(parts[index].next)
+        }
+    }
+
+    private static func part(_ place: Place, _ index: Int, _ random: SeededRandom, _ start: Instant) -> any LabPart {
+        switch place.kind {
+        case .printer:
+            return Printer(
+                profile, random: random, start: start, plug: "\(place.machine)-plug", base: "octo/\(place.number)")
+        case .press:
+            return Press(
+                profile, random: random, start: start, bus: "press-bus-\(place.number)",
+                board: "press-board-\(place.number)")
+        case .laser: return Laser(profile, random: random, start: start, bus: "bus3")
+        case .plant(let unit):
+            return MeteredPlant(
+                profile, plants[(place.number - 1) % plants.count], unit: UInt8(truncatingIfNeeded: unit), bus: "bus1",
+                random: random, start: start)
+        case .bench: return AccessReader(profile, topic: place.machine, random: random, start: start)
+        case .tool:
+            let kind = order[index % order.count].tool ?? .mill
+            return Tool(profile, kind, plug: "\(place.machine)-plug", random: random, start: start)
+        }
+    }
+
+    package var machines: [String] { places.map(\.machine) }
+
+    // MARK: time
+
+    package var nextEvent: Instant { waiting.isEmpty ? earliest.time : now }
+
+    private var earliest: (index: Int, time: Instant) {
+        var first = 0
+        for index in nexts.indices where nexts[index] < nexts[first] { first = index }
+        return (first, nexts[first])
+    }
+
+    package mutating func advance(to time: Instant, _ emit: (Emission) -> Void) {
+        flush(emit)
+        while true {
+            let (index, next) = earliest
+            guard next <= time else { break }
+            tick(index, at: next)
+            flush(emit)
+        }
+        now = max(now, time)
+    }
+
+    private mutating func flush(_ emit: (Emission) -> Void) {
+        guard !waiting.isEmpty else { return }
+        for emission in waiting { emit(emission) }
+        waiting.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func tick(_ index: Int, at time: Instant) {
+        now = max(now, time)
+        parts[index].tick(&waiting)
+        nexts[index] = parts[index].next
+    }
+
+    package mutating func received(_ bytes: [UInt8], on wire: String, at time: Instant) -> [[UInt8]] {
+        while earliest.time <= time { tick(earliest.index, at: earliest.time) }
+        now = max(now, time)
+        var replies: [[UInt8]] = []
+        for index in parts.indices where Self.listens(places[index], to: wire) {
+            replies += parts[index].received(bytes, on: wire, at: now)
+        }
+        return replies
+    }
+
+    private static func listens(_ place: Place, to wire: String) -> Bool {
+        switch place.kind {
+        case .plant: wire == "bus1"
+        case .laser: wire == "grbl" || wire == "bus3"
+        case .press: wire == "press-bus-\(place.number)"
+        case .tool, .printer, .bench: false
+        }
+    }
+
+    package func word(on wire: String, unit: UInt8) -> WireWord? {
+        for place in places {
+            let (machine, number) = (place.machine, place.number)
+            switch place.kind {
+            case .plant(let own) where wire == "bus1" && Int(unit) == own:
+                return WireWord(machine: machine, tellsState: true, tellsEnergy: true)
+            case .laser where wire == "grbl" || wire == "bus3":
+                let isReport = wire == "grbl" && unit == GrblController.reportMark
+                return WireWord(machine: machine, tellsState: isReport, tellsEnergy: wire == "bus3")
+            case .press where wire == "press-bus-\(number)":
+                return WireWord(machine: machine, tellsState: false, tellsEnergy: unit == 5)
+            case .press where wire == "press-board-\(number)":
+                return WireWord(machine: machine, tellsState: true, tellsEnergy: false)
+            default: continue
+            }
+        }
+        return nil
+    }
+
+    // MARK: truth and mishaps
+
+    package var truth: Truth {
+        var records: [String: MachineRecord] = [:]
+        for (place, part) in zip(places, parts) { records[place.machine] = part.record }
+        return Truth(records, start: start, until: now)
+    }
+
+    package mutating func cutPower(of machine: String) -> Bool {
+        guard let index = places.firstIndex(where: { $0.machine == machine }) else { return false }
+        defer { nexts[index] = parts[index].next }
+        return parts[index].losePower(at: now, &waiting)
+    }
+
+    package mutating func resetCounter(of machine: String) -> Bool {
+        guard let index = places.firstIndex(where: { $0.machine == machine }) else { return false }
+        return parts[index].resetCounter(at: now)
+    }
+}

@@ -1,0 +1,217 @@
+import Hub
+import Model
+import Simulation
+import Usage
+
+/// What the gateway could know of one machine: which words about it arrived, and when it was blind. From that follows
+/// how far its account may differ from the truth, to the second and the watt-hour.
+struct MachineKnowledge {
+    /// Something that was said and arrived.
+    struct Word {
+        let said: Instant
+        let arrived: Instant
+    }
+
+    /// Energy drawn in one stretch can be booked in another, or not at all.
+    private struct Doubt {
+        let from: Instant
+        let to: Instant
+        let drawn: (from: Instant, to: Instant)
+    }
+
+    /// Steps of its energy counter, mWh.
+    let resolution: Double
+    /// Silence that makes it offline.
+    let silence: Duration
+    /// Its state follows what was said by so much, beside the words' own delay.
+    let afterwards: Duration
+    /// So many words make it believe a state.
+    let confirmations: Int
+    private(set) var states: [Word] = []
+    private(set) var counters: [Word] = []
+    /// Times of which its energy, or its state, can be wrong: the counter was in doubt, or the gateway off.
+    private var doubts: [Doubt] = []
+    private(set) var blind: [(from: Instant, to: Instant)] = []
+
+    init(resolution: Double, silence: Duration, afterwards: Duration, confirmations: Int) {
+        self.resolution = resolution
+        self.confirmations = confirmations
+        self.silence = silence
+        self.afterwards = afterwards
+    }
+
+    // MARK: what happens
+
+    mutating func heard(state said: Instant, at time: Instant) { states.append(Word(said: said, arrived: time)) }
+
+    mutating func heard(counter said: Instant, at time: Instant) {
+        // A value that overtook another one may be held back until the next.
+        if let last = counters.last, said < last.said { doubt(from: last.said, to: time + .minutes(30)) }
+        counters.append(Word(said: said, arrived: time))
+    }
+
+    mutating func doubt(from: Instant, to: Instant) { doubt(from: from, to: to, drawnFrom: from, to: to) }
+    /// What is drawn in one stretch may be booked in the other.
+    mutating func doubt(from: Instant, to: Instant, drawnFrom begin: Instant, to end: Instant) {
+        doubts.append(Doubt(from: from, to: to, drawn: (begin, end)))
+    }
+    mutating func blind(from: Instant, to: Instant) { blind.append((from, to)) }
+
+    /// What arrived after `time` was forgotten: it was not durable.
+    mutating func forget(after time: Instant) {
+        states.removeAll { $0.arrived > time }
+        counters.removeAll { $0.arrived > time }
+    }
+
+    mutating func prune(before time: Instant) {
+        func cut(_ words: inout [Word]) {
+            let first = words.firstIndex { $0.arrived >= time } ?? words.count
+            if first > 1 { words.removeFirst(first - 1) }
+        }
+        cut(&states)
+        cut(&counters)
+        doubts.removeAll { $0.to < time }
+        blind.removeAll { $0.to < time }
+    }
+
+    // MARK: what follows
+
+    /// The counter as it can be booked up to `time`, mWh: straight between the two values around it. Before the first
+    /// value nothing is known.
+    func booked(by time: Instant, _ energy: (Instant) -> Double) -> Double? {
+        guard let first = counters.first else { return nil }
+        let after = counters.firstIndex { $0.arrived > time } ?? counters.count
+        guard after > 0 else { return energy(first.said) }
+        let a = counters[after - 1]
+        guard after < counters.count else { return energy(a.said) }
+        let b = counters[after]
+        let length = Double((b.arrived - a.arrived).milliseconds)
+        let from = energy(a.said)
+        let part = length > 0 ? Double((time - a.arrived).milliseconds) / length : 1
+        return from + (max(from, energy(b.said)) - from) * part
+    }
+
+    /// How much energy was drawn in doubt in [from, to), or so near that it can be booked there.
+    func doubtful(from: Instant, to: Instant, _ energy: (Instant) -> Double) -> Double {
+        doubts.reduce(0) { sum, doubt in
+            guard doubt.to > from, doubt.from < to else { return sum }
+            // What was in doubt may be booked anywhere between the values around it.
+            let begin = counters.last { $0.arrived <= doubt.drawn.from }?.said ?? doubt.drawn.from
+            let end = counters.first { $0.arrived >= doubt.drawn.to }?.arrived ?? doubt.drawn.to
+            return sum + energy(end) - energy(begin)
+        }
+    }
+
+    /// Milliseconds of [from, to) in which its state can be another one than in truth, whose `changes` are all that lie
+    /// there or before and can still matter.
+    func uncertain(from: Instant, to: Instant, changes: [Instant]) -> Int64 {
+        var spans: [(from: Instant, to: Instant)] = []
+        for change in changes {
+            // It is known once something is told that was said after it.
+            var known = arrival(after: change)
+            if afterwards > .zero {
+                let cause = change - afterwards
+                known = max(known, change + (arrival(after: cause) - cause))
+            }
+            spans.append((change, known))
+        }
+        for gap in blind { spans.append((gap.from, arrival(after: gap.to))) }
+        var last = states.first?.arrived ?? .distantFuture
+        if last > from { spans.append((from, last)) }
+        for word in states {
+            if word.arrived - last > silence { spans.append((last + silence, word.arrived)) }
+            last = word.arrived
+        }
+        return Self.length(spans, from, to)
+    }
+
+    private func arrival(after time: Instant) -> Instant {
+        guard let first = states.firstIndex(where: { $0.said >= time }) else { return .distantFuture }
+        return first + confirmations <= states.count ? states[first + confirmations - 1].arrived : .distantFuture
+    }
+
+    /// Milliseconds of [from, to) that the spans cover together.
+    static func length(_ spans: [(from: Instant, to: Instant)], _ from: Instant, _ to: Instant) -> Int64 {
+        var sum: Int64 = 0
+        var end = from
+        for span in spans.sorted(by: { $0.from < $1.from }) {
+            let (a, b) = (max(span.from, end), min(span.to, to))
+            if b > a {
+                sum += (b - a).milliseconds
+                end = b
+            }
+        }
+        return sum
+    }
+}
+
+/// Which words tell about which machine.
+struct Audience {
+    struct Sense: OptionSet {
+        let rawValue: Int
+        static let state = Sense(rawValue: 1)
+        static let counter = Sense(rawValue: 2)
+        static let jobEnd = Sense(rawValue: 4)
+    }
+    struct Listener {
+        let machine: Int
+        let sense: Sense
+    }
+
+    private let configuration: Configuration
+    private var known: [String: Listener?] = [:]
+
+    init(_ configuration: Configuration) { self.configuration = configuration }
+
+    /// Whom a message tells something.
+    mutating func listener(topic: String) -> Listener? {
+        if let known = known[topic] { return known }
+        let found = find(topic)
+        known[topic] = .some(found)
+        return found
+    }
+
+    private func find(_ topic: String) -> Listener? {
+        for (index, device) in configuration.devices.enumerated() {
+            guard device.driver.subscriptions.contains(where: { TopicFilter.matches($0, topic) }),
+                let machine = machine(of: index)
+            else { continue }
+            var sense: Sense = []
+            let fromPower = if case .power = configuration.machines[machine].source { true } else { false }
+            switch device.driverName {
+            case "tasmota":
+                if topic.hasSuffix("/SENSOR") { sense = fromPower ? [.state, .counter] : .counter }
+                if topic.hasSuffix("/POWER"), fromPower { sense = .state }
+            case "octoprint":
+                if topic.hasSuffix("/PrinterStateChanged") { sense = .state }
+                if ["PrintDone", "PrintFailed", "PrintCancelled"].contains(where: { topic.hasSuffix("/\($0)") }) {
+                    sense = .jobEnd
+                }
+            default: sense = .state
+            }
+            return Listener(machine: machine, sense: sense)
+        }
+        return nil
+    }
+
+    /// Whom an answer on a wire tells something. On a bus its first byte names the unit.
+    mutating func listener(wire: String, unit: UInt8, in lab: any SimulatedPlace) -> Listener? {
+        let name = "\(wire) \(unit)"
+        if let known = known[name] { return known }
+        var found: Listener?
+        if let word = lab.word(on: wire, unit: unit),
+            let machine = configuration.machines.firstIndex(where: { $0.id == word.machine })
+        {
+            var sense: Sense = []
+            if word.tellsState { sense.insert(.state) }
+            if word.tellsEnergy { sense.insert(.counter) }
+            found = Listener(machine: machine, sense: sense)
+        }
+        known[name] = .some(found)
+        return found
+    }
+
+    private func machine(of device: Int) -> Int? {
+        configuration.machines.firstIndex { $0.devices.contains(device) }
+    }
+}

@@ -1,0 +1,48 @@
+import City
+import Model
+import Simulation
+
+// What happens to the lab and the gateway, and how it ends.
+
+extension SimulatedWorld {
+    func suffer(_ mishap: Mishap) {
+        audit.suffered(mishap)
+        switch mishap.kind {
+        case .reset(let machine): if lab.resetCounter(of: machine) { audit.doubtCounter(of: machine, at: time) }
+        case .dip(let machine): if lab.cutPower(of: machine) { audit.doubtCounter(of: machine, at: time) }
+        case .kill(let length): die(for: length)
+        case .power(let length): die(for: length, losesPower: true)
+        case .clock(let error, let length):
+            guard clockIsWrongUntil == nil else { return }
+            audit.clockIsWrong(by: error, from: time, for: length)
+            clockError = error
+            clockIsWrongUntil = time + length
+            setClock()
+        case .disk(let length, let isFull):
+            storeDisk?.fail(isFull ? .noSpace : .ioError)
+            diskFailsUntil = time + length
+        case .rot: storeDisk?.rot(&random)
+        case .late(let machine, let length):
+            guard let index = lab.machines.firstIndex(of: machine), held[index] == nil else { return }
+            held[index] = time + length
+        }
+    }
+
+    /// What was wrong for a while and is right again.
+    func recover() {
+        if let until = clockIsWrongUntil, time >= until {
+            clockIsWrongUntil = nil
+            clockError = .zero
+            setClock()
+        }
+        if let until = diskFailsUntil, time >= until {
+            diskFailsUntil = nil
+            storeDisk?.fail(nil)
+            if isDeadUntil == nil { redeliver() }
+        }
+        let over = held.filter { $0.value <= time }
+        guard !over.isEmpty else { return }
+        for machine in over.keys { held[machine] = nil }
+        if isDeadUntil == nil { release() }
+    }
+}
