@@ -64,14 +64,23 @@ struct TierHead {
     mutating func put(_ series: UInt16, _ start: Int64, _ item: TierItem, ordinal: UInt64) {
         let entry = Entry(start: start, ordinal: ordinal, fields: item.fields)
         weight += item.weight
-        let place = entries[series].map { TierHead.place($0, start) } ?? 0
-        if let old = entries[series], place < old.count, old[place].start == start {
-            weight -= TierItem(tier: item.tier, fields: old[place].fields).weight
-            entries[series]?[place] = entry
+        if let old = TierHead.put(entry, into: &entries[series, default: []]) {
+            weight -= TierItem(tier: item.tier, fields: old.fields).weight
         } else {
-            entries[series, default: []].insert(entry, at: place)
             count += 1
         }
+    }
+
+    /// In place, so that a list is not copied for each record; the version that was there before.
+    private static func put(_ entry: Entry, into list: inout [Entry]) -> Entry? {
+        let place = place(list, entry.start)
+        guard place < list.count, list[place].start == entry.start else {
+            list.insert(entry, at: place)
+            return nil
+        }
+        let old = list[place]
+        list[place] = entry
+        return old
     }
 
     /// The same version stands at another ordinal now.
