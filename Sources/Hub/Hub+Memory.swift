@@ -72,11 +72,13 @@ extension Hub {
         }
         firstOldest = store.oldest
         slotsFrom = store.oldest(in: .slots)
+        // Before the hub writes anything itself: a gateway that starts for the first time was not off.
+        let newest = store.newest
         windows.begin(
             memory: max(store.oldest ?? now.wall, start), isWhole: store.oldest.map { $0 >= start } ?? true,
-            newest: min(store.newest ?? now.wall, now.wall), slots: slotsFrom)
+            newest: min(newest ?? now.wall, now.wall), slots: slotsFrom)
         recallSlots(from: start, at: now)
-        if let newest = store.newest { markBlind("gateway was off", at: min(newest, now.wall)) }
+        if let newest { markBlind("gateway was off", at: min(newest, now.wall)) }
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
     }
 
