@@ -61,8 +61,10 @@ private struct OctoPrintProgram {
         }
     }
 
-    /// Uploads a print of so many moves and starts it; about 30 moves take a second.
-    func print(_ name: String, moves: Int) throws {
+    /// Uploads a print of so many moves and starts it; about 30 moves take a second. OctoPrint tells of an end before it is
+    /// ready for the next print, and starts none until then.
+    func print(_ name: String, moves: Int) async throws {
+        try await become("Operational")
         let lines = (0..<moves).map { "G1 X\($0 % 90 + 5) Y\($0 % 70 + 5) F6000" }
         let file = try folder.write(name, lines.joined(separator: "\n") + "\n")
         let url = "http://127.0.0.1:\(port)/api/files/local"
@@ -151,17 +153,17 @@ private struct PrinterGateway {
         try await octoPrint.become("Operational")
         try await gateway.see("idle")
 
-        try octoPrint.print("done.gcode", moves: 900)
+        try await octoPrint.print("done.gcode", moves: 900)
         try await gateway.see("running")
         try await gateway.count(["completed": 1])
 
-        try octoPrint.print("cancelled.gcode", moves: 3000)
+        try await octoPrint.print("cancelled.gcode", moves: 3000)
         try await gateway.see("running")
         octoPrint.post("/api/job", #"{"command":"cancel"}"#)
         try await gateway.count(["completed": 1, "cancelled": 1])
         try await octoPrint.become("Operational")
 
-        try octoPrint.print("failed.gcode", moves: 3000)
+        try await octoPrint.print("failed.gcode", moves: 3000)
         try await gateway.see("running")
         // The cable comes loose.
         octoPrint.post("/api/connection", #"{"command":"disconnect"}"#)
@@ -171,7 +173,7 @@ private struct PrinterGateway {
         try await gateway.see("idle")
 
         // Killed within a print that goes on.
-        try octoPrint.print("goes-on.gcode", moves: 1200)
+        try await octoPrint.print("goes-on.gcode", moves: 1200)
         try await gateway.see("running")
         process.kill()
         process = try gateway.start("gateway-2")
@@ -180,7 +182,7 @@ private struct PrinterGateway {
         try await octoPrint.become("Operational")
 
         // Killed within a print that ends meanwhile: the file's history knows how.
-        try octoPrint.print("meanwhile.gcode", moves: 1200)
+        try await octoPrint.print("meanwhile.gcode", moves: 1200)
         try await gateway.see("running")
         // How often the file was printed is noted with the first answers of the API.
         let before = try #require(gateway.answers)
