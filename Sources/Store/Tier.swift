@@ -295,6 +295,33 @@ extension RingStore {
         head.append(old.item, series: old.series, start: old.start)
     }
 
+    /// After a power cut the journal can be full of pages that nothing needs but records of tiers, which opening put at the
+    /// end to be journaled again, for which there is no room: they go to their rings. They are journaled again all the
+    /// same; a record twice is one.
+    func freeOldRecords() throws(StoreError) {
+        guard !journal.hasRoom, cursor == head.first, cursor > 0 else { return }
+        struct Place: Hashable {
+            let series: UInt16
+            let start: Int64
+        }
+        var runs: [PendingTierRun] = []
+        for tier in Tier.allCases {
+            var newest: [Place: Standing] = [:]
+            for record in head.records where record.tag == .tier {
+                let item = head.tierItems[Int(record.bits)]
+                guard item.tier == tier else { continue }
+                // The ring holds what stood below the cursor, so that is where these count from.
+                newest[Place(series: record.series, start: record.time)] = Standing(
+                    series: record.series, start: record.time, ordinal: cursor - 1, item: item)
+            }
+            let all = newest.values.sorted { ($0.series, $0.start) < ($1.series, $1.start) }
+            if let run = try merge(all, tier, merging: true) { runs.append(run) }
+        }
+        try syncNow()
+        for run in runs { publish(run) }
+        journal.release(below: head.first)
+    }
+
     private func writeTier(
         _ builder: TierRunBuilder, _ tier: Tier, _ run: inout Run, _ entries: inout [PageEntry]
     ) -> RegionError? {

@@ -219,6 +219,7 @@ extension RingStore {
             if let waiting = pending, waiting.needs > cursor { pending = nil }
             if pending == nil { try seal(merging: true) }
             try syncNow()
+            if cursor == head.first { try freeOldRecords() }
         }
         guard journal.hasRoom else {
             throw StoreError(.io, "the journal is full and the archive takes nothing; samples stay in memory")

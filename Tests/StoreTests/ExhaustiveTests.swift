@@ -9,7 +9,7 @@ import Testing
 struct ExhaustiveTests {
     private static let isLong = getenv("FABGATE_LONG_TESTS") != nil
 
-    /// Nothing durable is lost, nothing is made up, and a second opening says the same.
+    /// Nothing durable is lost, nothing is made up, a second opening says the same, and the store takes new samples.
     private func check(
         _ disk: SimulatedDisk, _ entries: [Workload.Entry], durable: Int, mayMiss: Int = 0, _ context: String
     ) throws {
@@ -18,6 +18,9 @@ struct ExhaustiveTests {
         #expect(missing <= mayMiss, "\(missing) missing, \(store.recovery), \(context)")
         #expect(store.recovery.lost == 0, "\(store.recovery), \(context)")
         #expect(Workload.answers(store) == Workload.answers(try RingStore(opening: disk)), "\(context)")
+        guard let id = store.allSeries.first?.id else { return }
+        store.append(id, Workload.start + .hours(1000), .number(1))
+        #expect(throws: Never.self, "\(context)") { try store.commit() }
     }
 
     @Test("Every subset of the writes that no sync covered", arguments: seeds(7000, 1))
