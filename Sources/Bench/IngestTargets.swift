@@ -83,6 +83,9 @@ final class IngestBroker {
 
             """, to: file)
         child = try ChildProcess("/usr/sbin/mosquitto", ["-c", file], output: logs ? .pipe : .discarded)
+        // F_SETPIPE_SZ: a thousand plugs subscribe to five thousand topics, each a line, while nobody reads; a full pipe
+        // would stop the broker.
+        if let output = child.output { _ = fcntl(output, 1031, 1 << 20) }
         try awaitListening()
     }
 
