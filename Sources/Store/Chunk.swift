@@ -227,8 +227,10 @@ struct ChunkWriter {
     }
 }
 
-/// Reads chunks from the body of an archive page whose checksum is right.
-struct ChunkReader {
+/// Walks over the chunks in the body of a page whose checksum is right. Pages of samples and of tiers begin alike:
+///
+///     base u64 | series u16, count u16, length u16, …what the kind of page says… | series …
+struct PageChunks {
     struct Chunk {
         let series: UInt16
         let count: Int
@@ -236,12 +238,16 @@ struct ChunkReader {
         let end: Int
     }
 
+    /// The moment from which the page's times count.
+    let base: Int64
     private var at = PageHeader.size + 8
     private let end: Int
-    private let base: Int64
+    /// The shortest that a chunk can be.
+    private let least: Int
 
-    init(_ page: borrowing Span<UInt8>, used: Int) {
+    init(_ page: borrowing Span<UInt8>, used: Int, least: Int) {
         end = min(page.count, PageHeader.size + used)
+        self.least = least
         var base: UInt64 = 0
         if end >= PageHeader.size + 8 {
             for index in 0..<8 { base |= UInt64(page[PageHeader.size + index]) << UInt64(8 * index) }
@@ -253,13 +259,26 @@ struct ChunkReader {
 
     /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
     mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
-        guard at + 11 <= end else { return nil }
-        let length = ChunkReader.u16(page, at + 4)
-        guard length >= 11, at + length <= end else { return nil }
+        guard at + least <= end else { return nil }
+        let length = PageChunks.u16(page, at + 4)
+        guard length >= least, at + length <= end else { return nil }
         defer { at += length }
         return Chunk(
-            series: UInt16(ChunkReader.u16(page, at)), count: ChunkReader.u16(page, at + 2), at: at, end: at + length)
+            series: UInt16(PageChunks.u16(page, at)), count: PageChunks.u16(page, at + 2), at: at, end: at + length)
     }
+}
+
+/// Reads chunks from the body of an archive page whose checksum is right.
+struct ChunkReader {
+    typealias Chunk = PageChunks.Chunk
+
+    private var chunks: PageChunks
+    private var base: Int64 { chunks.base }
+
+    init(_ page: borrowing Span<UInt8>, used: Int) { chunks = PageChunks(page, used: used, least: 11) }
+
+    /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
+    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? { chunks.next(page) }
 
     static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
         var value: UInt64 = 0

@@ -162,38 +162,15 @@ struct TierColumns {
 
 /// Reads chunks from the body of a tier's page whose checksum is right.
 struct TierChunkReader {
-    struct Chunk {
-        let series: UInt16
-        let count: Int
-        let at: Int
-        let end: Int
-    }
+    typealias Chunk = PageChunks.Chunk
 
-    private var at = PageHeader.size + 8
-    private let end: Int
-    private let base: Int64
+    private var chunks: PageChunks
+    private var base: Int64 { chunks.base }
 
-    init(_ page: borrowing Span<UInt8>, used: Int) {
-        end = min(page.count, PageHeader.size + used)
-        var base: UInt64 = 0
-        if end >= PageHeader.size + 8 {
-            for index in 0..<8 { base |= UInt64(page[PageHeader.size + index]) << UInt64(8 * index) }
-        }
-        self.base = Int64(bitPattern: base)
-    }
-
-    private static func u16(_ page: borrowing Span<UInt8>, _ at: Int) -> Int { Int(page[at]) | Int(page[at + 1]) << 8 }
+    init(_ page: borrowing Span<UInt8>, used: Int) { chunks = PageChunks(page, used: used, least: 9) }
 
     /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
-    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
-        guard at + 9 <= end else { return nil }
-        let length = TierChunkReader.u16(page, at + 4)
-        guard length >= 9, at + length <= end else { return nil }
-        defer { at += length }
-        return Chunk(
-            series: UInt16(TierChunkReader.u16(page, at)), count: TierChunkReader.u16(page, at + 2), at: at,
-            end: at + length)
-    }
+    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? { chunks.next(page) }
 
     /// The records of a chunk, at most the first `mostFields` fields of each; nil where they cannot be decoded.
     func decode(

@@ -9,94 +9,71 @@ import Testing
     /// TK4 unit 1 (one decimal), TM4 unit 2 (its third and fourth input open), E5CC unit 3 (no decimals), SDM120 unit 5.
     /// Six shots, a second apart; with each the meter goes on by 1/256 kWh, which a float32 holds exactly. The board
     /// restarts in between and keeps its count. Once the file `break` is there, the second thermocouple of the TM4 tears.
-    private static let peer = """
-        import asyncio, os, struct, sys, threading, tty
-        from pymodbus.datastore import ModbusServerContext, ModbusSlaveContext, ModbusSparseDataBlock
-        from pymodbus.server import StartAsyncSerialServer
-        from pymodbus.transaction import ModbusRtuFramer
+    private static let peer =
+        modbusWires + """
+            folder = sys.argv[1]
+            board, board_name, keep3 = pair()
 
-        folder = sys.argv[1]
+            def block(first, words):
+                return ModbusSparseDataBlock({first + 1 + i: word for i, word in enumerate(words)})
 
-        def pair():
-            master, slave = os.openpty()
-            tty.setraw(slave)
-            return master, os.ttyname(slave), slave
+            def signed(value):
+                return value & 0xFFFF
 
-        gateway, gateway_name, keep1 = pair()
-        units, units_name, keep2 = pair()
-        board, board_name, keep3 = pair()
+            tk4 = block(1000, [1987, 1, 0, 2000, 435, 0, 9, 12])
+            tm4_words = [2003, 1, 0, 2000, 312, 0, 1995, 1, 0, 2000, 288, 0, 31000, 1, 0, 0, 0, 0,
+                         signed(-125), 1, 0, 0, 0, 0, 3]
+            tm4 = block(1000, tm4_words)
+            e5cc = ModbusSparseDataBlock({0x2000 + 1 + i: word for i, word in enumerate([201, 0x0100, 205, 0, 387, 0])}
+                                         | {0x2410 + 1: 0})
 
-        def copy(source, target):
-            while True:
-                try:
-                    data = os.read(source, 256)
-                except OSError:
-                    return
-                os.write(target, data)
+            def floats(values):
+                words = {}
+                for address in range(0, 400, 2):
+                    high, low = struct.unpack(">HH", struct.pack(">f", values.get(address, 0.0)))
+                    words[address + 1], words[address + 2] = high, low
+                return words
 
-        for ends in ((gateway, units), (units, gateway)):
-            threading.Thread(target=copy, args=ends, daemon=True).start()
+            load = {0: 220.0, 6: 3.0, 12: 660.0, 18: 660.0, 30: 1.0, 70: 60.0, 72: 10.0}
+            meter = ModbusSparseDataBlock(floats(load))
+            slaves = {1: ModbusSlaveContext(ir=tk4, hr=tk4), 2: ModbusSlaveContext(ir=tm4, hr=tm4),
+                      3: ModbusSlaveContext(ir=e5cc, hr=e5cc), 5: ModbusSlaveContext(ir=meter, hr=meter)}
+            context = ModbusServerContext(slaves=slaves, single=False)
 
-        def block(first, words):
-            return ModbusSparseDataBlock({first + 1 + i: word for i, word in enumerate(words)})
+            async def work():
+                shots, boot, up = 1041, 3, 900
+                def say():
+                    line = '{"v":1,"id":"press","boot":%d,"up":%d,"shots":%d,"clamp":0}\\n' % (boot, up, shots)
+                    os.write(board, line.encode())
+                while not os.path.exists(folder + "/begin"):
+                    say()
+                    await asyncio.sleep(0.3)
+                for shot in range(6):
+                    await asyncio.sleep(1)
+                    shots, up = shots + 1, up + 1
+                    load[72] += 1 / 256
+                    for address, word in floats(load).items():
+                        meter.setValues(address, [word])
+                    if shot == 3:
+                        boot, up = boot + 1, 0
+                        os.write(board, b'ets Jul 29 2019 12:21:46\\r\\n')
+                    say()
+                while True:
+                    await asyncio.sleep(0.3)
+                    up += 1
+                    say()
+                    if os.path.exists(folder + "/break"):
+                        tm4.setValues(1007, [31000])
 
-        def signed(value):
-            return value & 0xFFFF
+            async def main():
+                print("bus " + gateway_name + " board " + board_name, flush=True)
+                worker = asyncio.create_task(work())
+                await StartAsyncSerialServer(context, framer=ModbusRtuFramer, port=units_name, baudrate=9600)
+                await worker
 
-        tk4 = block(1000, [1987, 1, 0, 2000, 435, 0, 9, 12])
-        tm4_words = [2003, 1, 0, 2000, 312, 0, 1995, 1, 0, 2000, 288, 0, 31000, 1, 0, 0, 0, 0,
-                     signed(-125), 1, 0, 0, 0, 0, 3]
-        tm4 = block(1000, tm4_words)
-        e5cc = ModbusSparseDataBlock({0x2000 + 1 + i: word for i, word in enumerate([201, 0x0100, 205, 0, 387, 0])}
-                                     | {0x2410 + 1: 0})
+            asyncio.run(main())
 
-        def floats(values):
-            words = {}
-            for address in range(0, 400, 2):
-                high, low = struct.unpack(">HH", struct.pack(">f", values.get(address, 0.0)))
-                words[address + 1], words[address + 2] = high, low
-            return words
-
-        load = {0: 220.0, 6: 3.0, 12: 660.0, 18: 660.0, 30: 1.0, 70: 60.0, 72: 10.0}
-        meter = ModbusSparseDataBlock(floats(load))
-        slaves = {1: ModbusSlaveContext(ir=tk4, hr=tk4), 2: ModbusSlaveContext(ir=tm4, hr=tm4),
-                  3: ModbusSlaveContext(ir=e5cc, hr=e5cc), 5: ModbusSlaveContext(ir=meter, hr=meter)}
-        context = ModbusServerContext(slaves=slaves, single=False)
-
-        async def work():
-            shots, boot, up = 1041, 3, 900
-            def say():
-                line = '{"v":1,"id":"press","boot":%d,"up":%d,"shots":%d,"clamp":0}\\n' % (boot, up, shots)
-                os.write(board, line.encode())
-            while not os.path.exists(folder + "/begin"):
-                say()
-                await asyncio.sleep(0.3)
-            for shot in range(6):
-                await asyncio.sleep(1)
-                shots, up = shots + 1, up + 1
-                load[72] += 1 / 256
-                for address, word in floats(load).items():
-                    meter.setValues(address, [word])
-                if shot == 3:
-                    boot, up = boot + 1, 0
-                    os.write(board, b'ets Jul 29 2019 12:21:46\\r\\n')
-                say()
-            while True:
-                await asyncio.sleep(0.3)
-                up += 1
-                say()
-                if os.path.exists(folder + "/break"):
-                    tm4.setValues(1007, [31000])
-
-        async def main():
-            print("bus " + gateway_name + " board " + board_name, flush=True)
-            worker = asyncio.create_task(work())
-            await StartAsyncSerialServer(context, framer=ModbusRtuFramer, port=units_name, baudrate=9600)
-            await worker
-
-        asyncio.run(main())
-
-        """
+            """
 
     private static func gateway(
         _ folder: PrivateFolder, bus: String, board: String, port: UInt16

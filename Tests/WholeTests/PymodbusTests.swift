@@ -10,65 +10,41 @@ import Testing
     ///
     /// - 1 and 2 answer at once, 3 is not there, and every third answer of 4 takes 1.4 s: its time is up by then, while
     ///   somebody else is asked.
-    private static let peer = """
-        import asyncio, os, struct, sys, threading, time, tty
-        from pymodbus.datastore import ModbusServerContext, ModbusSlaveContext, ModbusSparseDataBlock
-        from pymodbus.server import StartAsyncSerialServer
-        from pymodbus.transaction import ModbusRtuFramer
+    private static let peer =
+        modbusWires + """
+            class Registers(ModbusSparseDataBlock):
+                def __init__(self, unit):
+                    self.unit = unit
+                    self.asked = 0
+                    values = {}
+                    # SDM120: 0 voltage, 6 current, 12 power, 18 VA, 24 var, 30 factor, 70 frequency, 72 and 74 kWh.
+                    floats = {0: 220.0 + unit, 6: 1.0 * unit, 12: 100.0 * unit, 18: 100.0 * unit, 24: 0.0, 30: 1.0,
+                              70: 60.0, 72: 1000.0 * unit, 74: 0.0}
+                    for address in range(0, 400, 2):
+                        words = struct.unpack(">HH", struct.pack(">f", floats.get(address, 0.0)))
+                        values[address + 1], values[address + 2] = words
+                    super().__init__(values)
+                def getValues(self, address, count=1):
+                    self.asked += 1
+                    if self.unit == 4 and self.asked % 3 == 0:
+                        time.sleep(1.4)
+                    return super().getValues(address, count)
 
-        def pair():
-            master, slave = os.openpty()
-            tty.setraw(slave)
-            return master, os.ttyname(slave), slave
+            slaves = {}
+            for unit in (1, 2, 4):
+                block = Registers(unit)
+                slaves[unit] = ModbusSlaveContext(ir=block, hr=block)
+            context = ModbusServerContext(slaves=slaves, single=False)
 
-        gateway, gateway_name, keep1 = pair()
-        units, units_name, keep2 = pair()
+            async def main():
+                print("bus " + gateway_name, flush=True)
+                await StartAsyncSerialServer(context, framer=ModbusRtuFramer, port=units_name, baudrate=9600,
+                                             ignore_missing_slaves=True)
+                await asyncio.Event().wait()
 
-        def copy(source, target):
-            while True:
-                try:
-                    data = os.read(source, 256)
-                except OSError:
-                    return
-                os.write(target, data)
+            asyncio.run(main())
 
-        for ends in ((gateway, units), (units, gateway)):
-            threading.Thread(target=copy, args=ends, daemon=True).start()
-
-        class Registers(ModbusSparseDataBlock):
-            def __init__(self, unit):
-                self.unit = unit
-                self.asked = 0
-                values = {}
-                # SDM120: 0 voltage, 6 current, 12 power, 18 VA, 24 var, 30 factor, 70 frequency, 72 and 74 kWh.
-                floats = {0: 220.0 + unit, 6: 1.0 * unit, 12: 100.0 * unit, 18: 100.0 * unit, 24: 0.0, 30: 1.0,
-                          70: 60.0, 72: 1000.0 * unit, 74: 0.0}
-                for address in range(0, 400, 2):
-                    words = struct.unpack(">HH", struct.pack(">f", floats.get(address, 0.0)))
-                    values[address + 1], values[address + 2] = words
-                super().__init__(values)
-            def getValues(self, address, count=1):
-                self.asked += 1
-                if self.unit == 4 and self.asked % 3 == 0:
-                    time.sleep(1.4)
-                return super().getValues(address, count)
-
-        slaves = {}
-        for unit in (1, 2, 4):
-            block = Registers(unit)
-            slaves[unit] = ModbusSlaveContext(ir=block, hr=block)
-        context = ModbusServerContext(slaves=slaves, single=False)
-
-        async def main():
-            print("bus " + gateway_name, flush=True)
-            await StartAsyncSerialServer(context, framer=ModbusRtuFramer, port=units_name, baudrate=9600,
-                                         ignore_missing_slaves=True)
-            while True:
-                await asyncio.sleep(3600)
-
-        asyncio.run(main())
-
-        """
+            """
 
     private static func gateway(_ folder: PrivateFolder, bus: String, port: UInt16) throws -> Program {
         let file = try folder.write(
