@@ -1,6 +1,7 @@
 import Foundation
 import Model
 import Ports
+import Synchronization
 import Testing
 
 /// A lab with a plug at a broker, a meter and a controller that share a bus, and a counter on a line of its own.
@@ -106,6 +107,30 @@ struct ModbusBus {
     }
 }
 
+/// Units that answer on a thread of their own, as real ones do, however busy everybody else is; until `stop`.
+final class AnsweringBus: @unchecked Sendable {
+    private let bus: ModbusBus
+    private let worker = Worker(name: "bus")
+    private let isOver = Atomic(false)
+
+    init(_ bus: ModbusBus) {
+        self.bus = bus
+        worker.run { [self] in serve() }
+    }
+
+    private func serve() {
+        while !isOver.load(ordering: .acquiring) {
+            var wish = pollfd(fd: bus.terminal.descriptor, events: Int16(POLLIN), revents: 0)
+            if poll(&wish, 1, 20) > 0 { bus.serve() }
+        }
+    }
+
+    func stop() {
+        isOver.store(true, ordering: .releasing)
+        worker.stop()
+    }
+}
+
 private func plug(_ watts: Int, total: Double = 812.417) -> String {
     "{\"Time\":\"2026-11-23T14:30:05\",\"ENERGY\":{\"Total\":\(total),\"Power\":\(watts),\"Voltage\":219,\"Current\":3.566}}"
 }
@@ -167,8 +192,9 @@ private func captured(_ path: String) throws -> [CaptureLine] {
         let broker = try TestBroker(in: lab.folder, port: lab.brokerPort)
         let out = "\(lab.folder.path)/capture.jsonl"
         let record = try lab.start("record", "--poll", "--out", out, "--topic", "tele/#", name: "record")
+        let units = AnsweringBus(lab.bus)
+        defer { units.stop() }
         try await eventually("three turns of both devices") {
-            lab.bus.serve()
             let units = (try? captured(out))?.compactMap { line -> UInt8? in
                 if case .serial(_, let bytes, .tx) = line.link { bytes.first } else { nil }
             }
@@ -222,13 +248,15 @@ private func captured(_ path: String) throws -> [CaptureLine] {
         try broker.publish("tele/laser/SENSOR", "{\"ENERGY\":{\"Power\":")
         for _ in 0..<3 { try broker.publish("zigbee/door", "{\"contact\":true}\u{1B}[2J") }
         lab.counter.write(Array("{\"v\":1,\"id\":\"desk1\",\"boot\":3,\"up\":1,\"shots\":1040,\"t\":[200.1]}\n".utf8))
+        let units = AnsweringBus(lab.bus)
+        defer { units.stop() }
         try await eventually("everything that was said") {
-            lab.bus.serve()
             let isThere = ["badFrame", "zigbee/door", "shots 1040", "meter: voltage 229.8 V", "zone: "].allSatisfy(
                 listen.log.contains)
             return isThere ? true : nil
         }
         // Nobody answers any more.
+        units.stop()
         try await eventually("the bus's silence") { listen.log.contains("noReply: unit") ? true : nil }
         #expect(try await listen.interrupt() == 0)
         let log = listen.log

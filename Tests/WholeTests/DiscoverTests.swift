@@ -149,10 +149,9 @@ import Testing
         let shell =
             "\(try Program.find("fabgate")) discover --config '\(lab)' --scan bus1 --units 1-4 > '\(folder.path)/found.yaml'"
         let discover = try Program(["/bin/sh", "-c", shell], in: folder, name: "discover")
-        try await eventually("the end of the scan", within: 120) { () -> Bool? in
-            bus.serve()
-            return discover.isRunning ? nil : true
-        }
+        let units = AnsweringBus(bus)
+        defer { units.stop() }
+        try await eventually("the end of the scan", within: 120) { () -> Bool? in discover.isRunning ? nil : true }
         #expect(try await discover.status() == 0, "\(discover.log)")
         #expect(!discover.log.contains("["), "a progress bar is for terminals: \(discover.log)")
         let found = try String(contentsOfFile: "\(folder.path)/found.yaml", encoding: .utf8)
