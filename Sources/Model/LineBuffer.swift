@@ -41,6 +41,25 @@ package struct LineBuffer: Sendable {
         return .more
     }
 
+    /// The same for all that is left of a chunk, up to the end of the first line in it; `at` moves on.
+    package mutating func take(_ bytes: borrowing Span<UInt8>, from at: inout Int) -> Step {
+        if isWhole { clear() }
+        let start = at
+        while at < bytes.count, bytes[at] != 0x0A { at += 1 }
+        if !isOverlong {
+            guard line.count + (at - start) <= limit else {
+                line.removeAll(keepingCapacity: true)
+                isOverlong = true
+                return .overlong
+            }
+            for i in start..<at { line.append(bytes[i]) }
+        }
+        guard at < bytes.count else { return .more }
+        let end = bytes[at]
+        at += 1
+        return take(end)
+    }
+
     /// Forgets a half line.
     package mutating func clear() {
         line.removeAll(keepingCapacity: true)

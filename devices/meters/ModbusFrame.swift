@@ -56,6 +56,11 @@ package struct ModbusQuestion: Hashable, Sendable {
     /// How many bytes of data a fitting answer holds.
     package var dataBytes: Int { function <= 2 ? (Int(count) + 7) / 8 : Int(count) * 2 }
 
+    /// Whether another question asks for the same, whichever unit.
+    func asksTheSame(as other: ModbusQuestion) -> Bool {
+        function == other.function && address == other.address && count == other.count
+    }
+
     /// Whether an answer to this question holds the registers or bits from `first` to before `end`.
     package func covers(_ first: Int, before end: Int) -> Bool {
         first >= Int(address) && end <= Int(address) + Int(count)

@@ -18,6 +18,9 @@ package struct ModbusRTU: DeviceDriver {
     private let unit: UInt8?
     private let questions: [ModbusQuestion]
     private let frames: [[UInt8]]
+    /// Which of the plan's values an answer to each question holds: those of one question stand together.
+    private let covered: [Int]
+    private let coverage: [Range<Int>]
 
     /// What stood in the plan's `kept` registers; nil where it was not read.
     private var kept: [UInt16?]
@@ -67,6 +70,16 @@ package struct ModbusRTU: DeviceDriver {
         self.questions = questions
         kept = [UInt16?](repeating: nil, count: plan.kept.count)
         frames = questions.map(\.frame)
+        var covered: [Int] = []
+        var coverage: [Range<Int>] = []
+        let values = plan.values
+        for question in questions {
+            let first = covered.count
+            covered += values.indices.filter { values[$0].isCovered(by: question) }
+            coverage.append(first..<covered.count)
+        }
+        self.covered = covered
+        self.coverage = coverage
     }
 
     package mutating func opened(_ out: inout Outbox) { forget() }
@@ -141,6 +154,9 @@ package struct ModbusRTU: DeviceDriver {
 
     // MARK: finding the answer
 
+    // What follows changes nothing and is mutating all the same: otherwise the whole driver, half a kilobyte, is copied
+    // for each call.
+
     /// What may begin at one byte of the buffer.
     private enum Find {
         /// The whole answer or refusal to the open question.
@@ -206,7 +222,7 @@ package struct ModbusRTU: DeviceDriver {
     }
 
     /// Judges the bytes from `at` on.
-    private func look(_ at: Int) -> Find {
+    private mutating func look(_ at: Int) -> Find {
         let left = count - at
         if let open {
             if let found = lookForEcho(at, left) { return found }
@@ -222,19 +238,19 @@ package struct ModbusRTU: DeviceDriver {
         return lookForStranger(at, left)
     }
 
-    private func isMeant(_ from: UInt8, by question: ModbusQuestion) -> Bool {
+    private mutating func isMeant(_ from: UInt8, by question: ModbusQuestion) -> Bool {
         // A recording without questions does not say whom it asked.
         unit == nil && turn != nil ? (1...247).contains(from) : from == question.unit
     }
 
-    private func lookForEcho(_ at: Int, _ left: Int) -> Find? {
+    private mutating func lookForEcho(_ at: Int, _ left: Int) -> Find? {
         for i in 0..<min(left, sent.count) where buffer[at + i] != sent[i] { return nil }
         if left >= sent.count { return .echo(length: sent.count) }
         // Until they differ, the bytes can be either; five are a refusal, which differs at the second.
         return .unfinished
     }
 
-    private func lookForStranger(_ at: Int, _ left: Int) -> Find {
+    private mutating func lookForStranger(_ at: Int, _ left: Int) -> Find {
         guard (1...247).contains(buffer[at]) else { return .noise }
         guard left > 1 else { return .unfinished }
         guard (1...4).contains(buffer[at + 1] & 0x7F) else { return .noise }
@@ -246,7 +262,7 @@ package struct ModbusRTU: DeviceDriver {
         return hasRightCRC(at, length: length) ? .stranger(length: length) : .noise
     }
 
-    private func hasRightCRC(_ at: Int, length: Int) -> Bool {
+    private mutating func hasRightCRC(_ at: Int, length: Int) -> Bool {
         let table = CRC16.table
         var crc = CRC16.start
         for i in at..<at + length - 2 { crc = crc >> 8 ^ table[Int((crc ^ UInt16(buffer[i])) & 0xFF)] }
@@ -269,8 +285,12 @@ package struct ModbusRTU: DeviceDriver {
             let reason = ModbusException.name(buffer[at + 2])
             return out.note(.refused, "unit \(buffer[at]) refuses to give \(question.inWords): \(reason)")
         }
-        for index in plan.values.indices where plan.values[index].isCovered(by: question) {
-            report(plan.values[index], question, data: at + 3, &out)
+        if let place = questions.firstIndex(where: { $0.asksTheSame(as: question) }) {
+            for index in coverage[place] { report(plan.values[covered[index]], question, data: at + 3, &out) }
+        } else {
+            for index in plan.values.indices where plan.values[index].isCovered(by: question) {
+                report(plan.values[index], question, data: at + 3, &out)
+            }
         }
     }
 
@@ -287,7 +307,7 @@ package struct ModbusRTU: DeviceDriver {
         }
     }
 
-    private func report(_ value: RegisterValue, _ question: ModbusQuestion, data: Int, _ out: inout Outbox) {
+    private mutating func report(_ value: RegisterValue, _ question: ModbusQuestion, data: Int, _ out: inout Outbox) {
         let offset = value.first - Int(question.address)
         if value.function <= 2 {
             let bit = buffer[data + offset / 8] >> UInt8(offset % 8) & 1
@@ -305,7 +325,9 @@ package struct ModbusRTU: DeviceDriver {
             return out.reportUnknown(value.channel)
         }
         let raw = value.raw { register(value.first + $0) }
-        if case .whole(let whole) = raw, let mark = plan.marks[value.marks].first(where: { $0.raw == whole }) {
+        if !value.marks.isEmpty, case .whole(let whole) = raw,
+            let mark = plan.marks[value.marks].first(where: { $0.raw == whole })
+        {
             if let words = mark.words { out.note(.sensorFault, "\(channels[value.channel].name): \(words)") }
             return out.reportUnknown(value.channel)
         }

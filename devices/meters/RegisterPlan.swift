@@ -121,7 +121,8 @@ struct RegisterPlan: Sendable {
         if scale == 0 { problems.add(fields.place("scale"), "'scale' cannot be 0") }
         let value = RegisterValue(
             channel: channel, function: block.function, first: first, form: form ?? .uint16, order: order, bits: bits,
-            scale: scale == 0 ? 1 : scale, decimals: decimals, degrees: degrees,
+            scale: scale == 0 ? 1 : scale, divisor: RegisterValue.divisor(scale == 0 ? 1 : scale), decimals: decimals,
+            degrees: degrees,
             isWhole: channels[channel].unit == .milliwattHour, marks: firstMark..<marks.count, flawsAt: flawsAt,
             flaws: firstFlaw..<flaws.count)
         if !value.isCovered(by: block.question(to: 1)) {

@@ -53,6 +53,8 @@ struct RegisterValue: Sendable {
     /// 1 if any of these bits of the register is set; 0 where the value is no bit.
     let bits: UInt16
     let scale: Double
+    /// 10 where the scale is 0.1; nil where the scale is no part of one. 1987 / 10 is 198.7, but 1987 × 0.1 is not.
+    let divisor: Double?
     let decimals: Decimals?
     let degrees: Degrees?
     /// Rounded to a whole number of the channel's unit.
@@ -99,10 +101,14 @@ struct RegisterValue: Sendable {
         case .real(let real): number = isWhole ? real : Self.sevenDigits(real)
         }
         for _ in 0..<decimals { number /= 10 }
-        // 1987 / 10 is 198.7, but 1987 × 0.1 is not.
-        let divisor = (1 / scale).rounded()
-        number = divisor.magnitude > 1 && (divisor * scale - 1).magnitude < 1e-9 ? number / divisor : number * scale
+        if let divisor { number /= divisor } else if scale != 1 { number *= scale }
         return isWhole ? number.rounded() : number
+    }
+
+    /// What to divide by instead of multiplying by a scale.
+    static func divisor(_ scale: Double) -> Double? {
+        let divisor = (1 / scale).rounded()
+        return divisor.magnitude > 1 && (divisor * scale - 1).magnitude < 1e-9 ? divisor : nil
     }
 
     /// The decimal number that a float32 stands for: 218.7 instead of 218.6999969482422.

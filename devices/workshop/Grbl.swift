@@ -100,8 +100,9 @@ package struct Grbl: DeviceDriver {
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
-        for i in bytes.indices {
-            switch lines.take(bytes[i]) {
+        var at = 0
+        while at < bytes.count {
+            switch lines.take(bytes, from: &at) {
             case .more: break
             case .overlong: out.note(.overrun, "a line longer than 512 bytes")
             case .line where out.readings.count > 56:
@@ -129,7 +130,7 @@ package struct Grbl: DeviceDriver {
         }
         let text = Self.text(line)
         if text.hasPrefix("ALARM:") {
-            guard let number = GrblReport.whole(line.dropFirst(6)), (1...255).contains(number) else {
+            guard let number = GrblReport.whole(line, 6..<line.count), (1...255).contains(number) else {
                 return out.note(.badFrame, "a damaged alarm: \(text)")
             }
             out.alive()

@@ -39,18 +39,23 @@ struct GrblReport: Equatable, Sendable {
     private(set) var progress: Double?
     private var axes: Int?
 
-    /// nil where the line is no whole, known report.
+    /// nil where the line is no whole, known report. Takes nothing from the allocator: every machine reports each second,
+    /// all day.
     init?(_ line: [UInt8]) {
         guard line.count >= 2, line.first == 0x3C, line.last == 0x3E else { return nil }
-        let fields = line[1..<line.count - 1].split(separator: 0x7C, omittingEmptySubsequences: false)
-        guard let head = fields.first else { return nil }
-        let parts = head.split(separator: 0x3A, maxSplits: 1, omittingEmptySubsequences: false)
-        guard let word = Word(rawValue: String(decoding: parts[0], as: UTF8.self)) else { return nil }
+        let end = line.count - 1
+        let head = Self.part(of: 1..<end, before: 0x7C, line)
+        let state = Self.part(of: head, before: 0x3A, line)
+        guard state.count <= 8, let word = Word(rawValue: Self.name(line, state)) else { return nil }
         self.word = word
-        subState = parts.count > 1 ? Self.whole(parts[1]) : nil
-        guard parts.count == 1 || subState != nil else { return nil }
-        for field in fields.dropFirst() {
-            guard read(field) else { return nil }
+        let hasSubState = state.upperBound < head.upperBound
+        subState = hasSubState ? Self.whole(line, state.upperBound + 1..<head.upperBound) : nil
+        guard !hasSubState || subState != nil else { return nil }
+        var at = head.upperBound
+        while at < end {
+            let field = Self.part(of: at + 1..<end, before: 0x7C, line)
+            guard read(line, field) else { return nil }
+            at = field.upperBound
         }
     }
 
@@ -79,80 +84,142 @@ struct GrblReport: Equatable, Sendable {
         }
     }
 
-    private mutating func read(_ field: ArraySlice<UInt8>) -> Bool {
-        let parts = field.split(separator: 0x3A, maxSplits: 1, omittingEmptySubsequences: false)
-        let text = parts.count > 1 ? parts[1] : []
-        switch String(decoding: parts[0], as: UTF8.self) {
-        case "MPos", "WPos", "WCO", "DTG": return readPosition(text)
-        case "FS": return readSpeeds(text)
+    private mutating func read(_ line: [UInt8], _ field: Range<Int>) -> Bool {
+        let name = Self.part(of: field, before: 0x3A, line)
+        let hasText = name.upperBound < field.upperBound
+        let text = (name.upperBound + (hasText ? 1 : 0))..<field.upperBound
+        guard name.count <= 4 else { return false }
+        switch Self.name(line, name) {
+        case "MPos", "WPos", "WCO", "DTG": return readPosition(line, text)
+        case "FS": return readSpeeds(line, text)
         case "F":
-            guard let numbers = Self.numbers(text), numbers.count == 1 else { return false }
-            feed = numbers[0]
+            guard let numbers = Numbers(line, text), numbers.count == 1 else { return false }
+            feed = numbers.first
             return true
-        case "SD": return readCard(text)
-        case "Bf": return Self.isWholes(text, 2...2)
-        case "Ov": return Self.isWholes(text, 3...3)
-        case "Ln", "T", "P", "MPG", "D", "TLR", "In", "ISRs", "Heap": return Self.isWholes(text, 1...1)
-        case "H": return Self.isWholes(text, 1...2)
-        case "AR": return parts.count == 1 || Self.isWholes(text, 1...1)
-        case "Pn", "A", "Sc": return Self.isLetters(text, digits: false)
-        case "WCS", "FW": return !text.isEmpty && Self.isLetters(text, digits: true)
-        case "SP0", "SP1", "SP2", "SP3": return parts.count > 1
+        case "SD": return readCard(line, text)
+        case "Bf": return Self.wholes(line, text) == 2
+        case "Ov": return Self.wholes(line, text) == 3
+        case "Ln", "T", "P", "MPG", "D", "TLR", "In", "ISRs", "Heap": return Self.wholes(line, text) == 1
+        case "H": return (1...2).contains(Self.wholes(line, text) ?? 0)
+        case "AR": return !hasText || Self.wholes(line, text) == 1
+        case "Pn", "A", "Sc": return Self.isLetters(line, text, digits: false)
+        case "WCS", "FW": return !text.isEmpty && Self.isLetters(line, text, digits: true)
+        case "SP0", "SP1", "SP2", "SP3": return hasText
         default: return false
         }
     }
 
-    private mutating func readPosition(_ text: ArraySlice<UInt8>) -> Bool {
+    private mutating func readPosition(_ line: [UInt8], _ text: Range<Int>) -> Bool {
         // All positions of one report have as many axes. A lost comma leaves one less.
-        guard let numbers = Self.numbers(text), (3...9).contains(numbers.count), axes ?? numbers.count == numbers.count
+        guard let numbers = Numbers(line, text), (3...9).contains(numbers.count), axes ?? numbers.count == numbers.count
         else { return false }
         axes = numbers.count
         return true
     }
 
-    private mutating func readSpeeds(_ text: ArraySlice<UInt8>) -> Bool {
+    private mutating func readSpeeds(_ line: [UInt8], _ text: Range<Int>) -> Bool {
         // grblHAL adds the measured speed as a third.
-        guard let numbers = Self.numbers(text), (2...3).contains(numbers.count) else { return false }
-        feed = numbers[0]
-        spindle = numbers[1]
+        guard let numbers = Numbers(line, text), (2...3).contains(numbers.count) else { return false }
+        feed = numbers.first
+        spindle = numbers.second
         return true
     }
 
-    private mutating func readCard(_ text: ArraySlice<UInt8>) -> Bool {
-        let percent = text.prefix { $0 != 0x2C }
-        guard let numbers = Self.numbers(percent), numbers.count == 1, (0...100).contains(numbers[0]) else {
-            return false
-        }
-        progress = numbers[0] / 100
+    private mutating func readCard(_ line: [UInt8], _ text: Range<Int>) -> Bool {
+        guard let percent = Numbers.number(line, Self.part(of: text, before: 0x2C, line)), (0...100).contains(percent)
+        else { return false }
+        progress = percent / 100
         return true
     }
 
-    /// Decimal numbers with commas between; nil where anything else stands.
-    private static func numbers(_ text: ArraySlice<UInt8>) -> [Double]? {
-        var numbers: [Double] = []
-        for part in text.split(separator: 0x2C, omittingEmptySubsequences: false) {
-            guard part.count <= 16, part.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E || $0 == 0x2D }),
-                let number = Double(String(decoding: part, as: UTF8.self)), numbers.count < 16
-            else { return nil }
-            numbers.append(number)
+    // MARK: parts of a line
+
+    /// The range up to the first such byte; all of it where there is none.
+    fileprivate static func part(of range: Range<Int>, before byte: UInt8, _ line: [UInt8]) -> Range<Int> {
+        var at = range.lowerBound
+        while at < range.upperBound, line[at] != byte { at += 1 }
+        return range.lowerBound..<at
+    }
+
+    /// A few bytes as text, so short that it needs no memory.
+    private static func name(_ line: [UInt8], _ range: Range<Int>) -> String {
+        String(decoding: line[range], as: UTF8.self)
+    }
+
+    /// One to nine digits.
+    static func whole(_ line: [UInt8], _ range: Range<Int>) -> Int? {
+        guard (1...9).contains(range.count) else { return nil }
+        var number = 0
+        for at in range {
+            guard (0x30...0x39).contains(line[at]) else { return nil }
+            number = number * 10 + Int(line[at] - 0x30)
         }
-        return numbers
+        return number
     }
 
-    static func whole(_ text: ArraySlice<UInt8>) -> Int? {
-        guard (1...9).contains(text.count), text.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
-        return Int(String(decoding: text, as: UTF8.self))
-    }
-
-    private static func isWholes(_ text: ArraySlice<UInt8>, _ count: ClosedRange<Int>) -> Bool {
-        let parts = text.split(separator: 0x2C, omittingEmptySubsequences: false)
-        return count.contains(parts.count)
-            && parts.allSatisfy { part in whole(part.first == 0x2D ? part.dropFirst() : part) != nil }
-    }
-
-    private static func isLetters(_ text: ArraySlice<UInt8>, digits: Bool) -> Bool {
-        text.allSatisfy { byte in
-            (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || digits && (0x2D...0x39).contains(byte)
+    /// How many whole numbers, with or without a minus, stand between commas; nil where anything else does.
+    private static func wholes(_ line: [UInt8], _ text: Range<Int>) -> Int? {
+        var count = 0
+        var at = text.lowerBound
+        while true {
+            let number = part(of: at..<text.upperBound, before: 0x2C, line)
+            let isNegative = !number.isEmpty && line[number.lowerBound] == 0x2D
+            guard whole(line, number.lowerBound + (isNegative ? 1 : 0)..<number.upperBound) != nil else { return nil }
+            count += 1
+            guard number.upperBound < text.upperBound else { return count }
+            at = number.upperBound + 1
         }
+    }
+
+    private static func isLetters(_ line: [UInt8], _ text: Range<Int>, digits: Bool) -> Bool {
+        text.allSatisfy { at in
+            let byte = line[at]
+            return (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+                || digits && (0x2D...0x39).contains(byte)
+        }
+    }
+}
+
+/// Up to 16 decimal numbers with commas between, of which only the first two are of use.
+private struct Numbers {
+    private(set) var count = 0
+    private(set) var first = 0.0
+    private(set) var second = 0.0
+
+    /// nil where anything else stands.
+    init?(_ line: [UInt8], _ text: Range<Int>) {
+        var at = text.lowerBound
+        while true {
+            let part = GrblReport.part(of: at..<text.upperBound, before: 0x2C, line)
+            guard count < 16, let number = Self.number(line, part) else { return nil }
+            if count == 0 { first = number }
+            if count == 1 { second = number }
+            count += 1
+            guard part.upperBound < text.upperBound else { return }
+            at = part.upperBound + 1
+        }
+    }
+
+    /// `-12.310`: at most 16 characters; digits over a power of ten, which is the nearest Double for what machines send.
+    static func number(_ line: [UInt8], _ part: Range<Int>) -> Double? {
+        guard part.count <= 16 else { return nil }
+        var digits: Int64 = 0
+        var count = 0
+        var divisor = 1.0
+        var hasPoint = false
+        for at in part {
+            switch line[at] {
+            case 0x30...0x39:
+                digits = digits * 10 + Int64(line[at] - 0x30)
+                count += 1
+                if hasPoint { divisor *= 10 }
+            case 0x2E where !hasPoint: hasPoint = true
+            case 0x2D where at == part.lowerBound: break
+            default: return nil
+            }
+        }
+        guard count > 0 else { return nil }
+        let number = Double(digits) / divisor
+        return line[part.lowerBound] == 0x2D ? -number : number
     }
 }
