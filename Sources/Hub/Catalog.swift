@@ -61,12 +61,12 @@ package struct Catalog: Sendable {
                     + "; known drivers: \(names.sorted().joined(separator: ", "))")
             return nil
         }
-        let fitting = profiles.filter { $0.driver == name }
+        /// Of this driver's models.
+        var names: [String] { profiles.filter { $0.driver == name }.map(\.name) }
         var profile: Profile?
         if let model {
-            profile = fitting.first { $0.name == model }
+            profile = profiles.first { $0.name == model && $0.driver == name }
             guard profile != nil else {
-                let names = fitting.map(\.name)
                 problems.add(
                     fields.place("model"),
                     "driver \(name) has no model '\(model)'" + Suggestion.phrase(for: model, among: names)
@@ -76,7 +76,7 @@ package struct Catalog: Sendable {
         } else if type.info.needsModel {
             problems.add(
                 fields.position,
-                "device \(id) with driver \(name) needs 'model'; known: \(fitting.map(\.name).sorted().joined(separator: ", "))"
+                "device \(id) with driver \(name) needs 'model'; known: \(names.sorted().joined(separator: ", "))"
             )
             return nil
         }

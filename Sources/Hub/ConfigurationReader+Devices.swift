@@ -5,7 +5,7 @@ import Model
 extension ConfigurationReader {
     mutating func readDevice(_ fields: inout Fields) {
         let before = problems.all.count
-        let id = name(&fields, taken: configuration.devices.map(\.id), example: "laser-plug")
+        let id = name(&fields, example: "laser-plug") { $0.deviceNumbers[$1] != nil }
         let driverName = fields.requiredText("driver", &problems, example: "tasmota")
         let model = fields.text("model", &problems)
         let known = driverName.flatMap { catalog.driver(named: $0)?.info }
@@ -33,6 +33,7 @@ extension ConfigurationReader {
         let limit = silence ?? made.profile?.silence ?? answers
         // A driver that knows how much its device can carry says so by what it takes for plausible power.
         let carried = made.driver.channels.first { $0.name == "power" }?.plausible.upperBound ?? .infinity
+        deviceNumbers[id] = configuration.devices.count
         configuration.devices.append(
             Configuration.Device(
                 id: id, formerID: formerID, driverName: driverName, model: model, link: link,

@@ -9,6 +9,10 @@ package struct ConfigurationReader {
     /// Ports' tzdata; throws words for people.
     private let loadZone: (String) throws -> Zone
     var configuration = Configuration()
+    /// Where each device stands in the configuration, and the machine that it belongs to: a lab may have a thousand.
+    var deviceNumbers: [String: Int] = [:]
+    private var machineNames: Set<String> = []
+    private var owners: [Int: String] = [:]
     package internal(set) var problems = Problems()
 
     package init(catalog: Catalog, loadZone: @escaping (String) throws -> Zone) {
@@ -233,7 +237,9 @@ package struct ConfigurationReader {
         )
     }
 
-    mutating func name(_ fields: inout Fields, taken: [String], example: String) -> String? {
+    mutating func name(
+        _ fields: inout Fields, example: String, isTaken: (ConfigurationReader, String) -> Bool
+    ) -> String? {
         let key = fields.keys.contains("id") ? "id" : "name"
         let place = fields.place(key)
         guard let name = fields.requiredText(key, &problems, example: example) else { return nil }
@@ -242,7 +248,7 @@ package struct ConfigurationReader {
                 place, "'\(name)' cannot be a name; use up to 64 characters without spaces, quotes and slashes")
             return nil
         }
-        guard !taken.contains(name) else {
+        guard !isTaken(self, name) else {
             problems.add(place, "'\(name)' is used twice; names must differ")
             return nil
         }
@@ -250,7 +256,9 @@ package struct ConfigurationReader {
     }
 
     private mutating func readBroker(_ fields: inout Fields) {
-        let name = name(&fields, taken: configuration.brokers.map(\.name), example: "main")
+        let name = name(&fields, example: "main") { reader, name in
+            reader.configuration.brokers.contains { $0.name == name }
+        }
         let place = fields.place("url")
         let text = fields.requiredText("url", &problems, example: "\"mqtt://127.0.0.1:1883\"")
         let username = fields.text("username", &problems)
@@ -272,7 +280,9 @@ package struct ConfigurationReader {
     }
 
     private mutating func readLine(_ fields: inout Fields) {
-        let name = name(&fields, taken: configuration.lines.map(\.name), example: "bus1")
+        let name = name(&fields, example: "bus1") { reader, name in
+            reader.configuration.lines.contains { $0.name == name }
+        }
         let path = fields.requiredText("port", &problems, example: "/dev/serial/by-id/usb-…")
         let baud = fields.integer("baud", in: 300...4_000_000, &problems) ?? 9600
         let place = fields.place("format")
@@ -285,7 +295,7 @@ package struct ConfigurationReader {
     }
 
     private mutating func readMachine(_ fields: inout Fields) {
-        let id = name(&fields, taken: configuration.machines.map(\.id), example: "laser")
+        let id = name(&fields, example: "laser") { $0.machineNames.contains($1) }
         let title = fields.text("name", &problems)
         let machineClass = fields.choice("class", of: MachineClass.self, &problems) ?? .other
         var devices: [Int] = []
@@ -294,13 +304,13 @@ package struct ConfigurationReader {
                 problems.add(item.position, "'devices' of a machine is a list of device ids")
                 continue
             }
-            let names = configuration.devices.map(\.id)
-            if let index = names.firstIndex(of: name) {
-                if let owner = configuration.machines.first(where: { $0.devices.contains(index) }) {
-                    problems.add(item.position, "device '\(name)' belongs to machine '\(owner.id)' already")
+            if let index = deviceNumbers[name] {
+                if let owner = owners[index] {
+                    problems.add(item.position, "device '\(name)' belongs to machine '\(owner)' already")
                 }
                 devices.append(index)
             } else if problems.isEmpty {
+                let names = configuration.devices.map(\.id)
                 problems.add(
                     item.position,
                     "no device is called '\(name)'" + Suggestion.phrase(for: name, among: names)
@@ -312,6 +322,8 @@ package struct ConfigurationReader {
         let source = readUsage(&fields, devices)
         let (material, scales) = readMaterial(&fields, devices)
         guard let id, let source else { return }
+        machineNames.insert(id)
+        for device in devices { owners[device] = owners[device] ?? id }
         configuration.machines.append(
             Configuration.Machine(
                 id: id, name: title ?? id, machineClass: machineClass.rawValue, devices: devices, energy: energy,
@@ -411,7 +423,9 @@ package struct ConfigurationReader {
     }
 
     private mutating func readCity(_ fields: inout Fields) {
-        let name = name(&fields, taken: configuration.cities.map(\.name), example: "seoul")
+        let name = name(&fields, example: "seoul") { reader, name in
+            reader.configuration.cities.contains { $0.name == name }
+        }
         let kind = fields.text("kind", &problems) ?? "fabcity"
         if kind != "fabcity" {
             problems.add(fields.place("kind"), "'\(kind)' is no kind of city; this version knows fabcity")

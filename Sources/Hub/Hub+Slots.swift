@@ -185,8 +185,9 @@ extension Hub {
     mutating func recallSlots(from start: Instant, at now: Now) {
         slotsFrom = store.oldest(in: .slots)
         memoryFrom = start
+        var words: [UsageRule.Source: String] = [:]
         for index in machines.indices {
-            let changed = noteRule(of: index, from: start, at: now)
+            let changed = noteRule(of: index, &words, from: start, at: now)
             guard let series = machines[index].slotSeries else { continue }
             let isWarm = windows.wholeFrom <= start
             let known = isWarm ? start : min(now.wall, start + Self.warmUp)
@@ -206,9 +207,11 @@ extension Hub {
     }
 
     /// Writes down under which rule a machine's slots are computed; when that changed last since `start`, if it did.
-    private mutating func noteRule(of machine: Int, from start: Instant, at now: Now) -> Instant? {
+    private mutating func noteRule(
+        of machine: Int, _ words: inout [UsageRule.Source: String], from start: Instant, at now: Now
+    ) -> Instant? {
         guard let series = machines[machine].ruleSeries else { return nil }
-        let rule = Self.fingerprint(machines[machine].configuration, configuration)
+        let rule = Self.fingerprint(machines[machine].configuration, configuration, &words)
         var last: String?
         var changed: Instant?
         store.scan(series, from: .distantPast, to: .distantFuture) { sample in
@@ -224,11 +227,21 @@ extension Hub {
         return last == nil ? changed : time
     }
 
-    /// What decides how samples become slots, as a few characters.
-    static func fingerprint(_ machine: Configuration.Machine, _ configuration: Configuration) -> String {
-        let devices = machine.devices.map { configuration.devices[$0] }
+    /// What decides how samples become slots, as a few characters. Many machines have one rule, whose words are slow to
+    /// come by.
+    static func fingerprint(
+        _ machine: Configuration.Machine, _ configuration: Configuration,
+        _ words: inout [UsageRule.Source: String]
+    ) -> String {
+        let source = words[machine.source] ?? "\(machine.source)"
+        words[machine.source] = source
+        func list(_ names: [String]) -> String { "[" + names.map(\.debugDescription).joined(separator: ", ") + "]" }
+        let devices = machine.devices.map { index in
+            let device = configuration.devices[index]
+            return "\(device.id) \(device.driverName) \(device.rating)"
+        }
         let text =
-            "\(machine.source)|\(machine.itemsPerShot ?? 0)|\(devices.map { "\($0.id) \($0.driverName) \($0.rating)" })|\(machine.energy.map { configuration.devices[$0].id })"
+            "\(source)|\(machine.itemsPerShot ?? 0)|\(list(devices))|\(list(machine.energy.map { configuration.devices[$0].id }))"
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         return String(hash, radix: 16)

@@ -100,7 +100,8 @@ struct TasmotaSettings {
         }
         if layout.last != "/" { layout += "/" }
         let filled = fill(layout, "p", "t")
-        guard layout.contains("%prefix%"), layout.contains("%topic%"), !filled.contains("%"),
+        let words = layout.split(separator: "%", omittingEmptySubsequences: false)
+        guard words.contains("prefix"), words.contains("topic"), !filled.utf8.contains(0x25),
             TopicFilter.isTopic(filled)
         else {
             problems.add(
@@ -128,7 +129,17 @@ struct TasmotaSettings {
         return words
     }
 
+    /// Between two per cent signs stands a word: `%prefix%/%topic%/` is nothing, prefix, `/`, topic, `/`.
     private static func fill(_ layout: String, _ prefix: String, _ topic: String) -> String {
-        layout.replacing("%prefix%", with: prefix).replacing("%topic%", with: topic)
+        var filled = ""
+        for (index, part) in layout.split(separator: "%", omittingEmptySubsequences: false).enumerated() {
+            switch (index % 2, part) {
+            case (1, "prefix"): filled += prefix
+            case (1, "topic"): filled += topic
+            case (1, _): filled += "%\(part)%"
+            default: filled += part
+            }
+        }
+        return filled
     }
 }
