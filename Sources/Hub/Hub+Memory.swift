@@ -55,8 +55,11 @@ private struct UsageInput {
 }
 
 extension Hub {
-    /// Checkpoints are kept for a day and a bit: no sample is taken for as old as that.
-    static let checkpointsKept = 26
+    /// Checkpoints are kept for a day and a bit: no sample is taken for as old as that. Those of the last hours each
+    /// hour, because what is late is mostly a little late; older ones are so far apart.
+    static let checkpointsKept = Duration.hours(31)
+    static let checkpointsDense = Duration.hours(3)
+    static let checkpointsApart = Duration.hours(6)
     /// Samples that came out of order are put right this often.
     static let orderEvery = Duration.seconds(60)
     /// So much is read at once.
@@ -65,12 +68,16 @@ extension Hub {
     /// Computes all machines from the store, and marks the time since its last sample as not known.
     mutating func remember(from start: Instant, at now: Now) {
         recallMoulds(before: start)
-        for machine in machines.indices {
-            var usage = machines[machine].usage
-            replay(machine, inputs(of: machine).inputs, &usage, after: start - .milliseconds(1), to: now.wall)
-            machines[machine].usage = usage
-        }
         firstOldest = store.oldest
+        // Nothing older than what is there can be read; where there is nothing, there is nothing to read.
+        if let oldest = firstOldest {
+            for machine in machines.indices {
+                var usage = machines[machine].usage
+                let begin = max(oldest, start)
+                replay(machine, inputs(of: machine).inputs, &usage, from: begin, to: now.wall)
+                machines[machine].usage = usage
+            }
+        }
         slotsFrom = store.oldest(in: .slots)
         // Before the hub writes anything itself: a gateway that starts for the first time was not off.
         let newest = store.newest
@@ -80,12 +87,25 @@ extension Hub {
         recallSlots(from: start, at: now)
         if let newest { markBlind("gateway was off", at: min(newest, now.wall)) }
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
+        nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
     }
 
     private mutating func keepCheckpoint(_ machine: Int, at time: Instant) {
         machines[machine].checkpoints.append(UsageCheckpoint(machines[machine].usage, at: time))
-        let surplus = machines[machine].checkpoints.count - Self.checkpointsKept
-        if surplus > 0 { machines[machine].checkpoints.removeFirst(surplus) }
+        thinCheckpoints(of: machine, at: time)
+    }
+
+    /// Each takes some kilobytes, and there are as many machines as there are.
+    private mutating func thinCheckpoints(of machine: Int, at time: Instant) {
+        var kept = Instant.distantPast
+        machines[machine].checkpoints.removeAll { checkpoint in
+            let isTooOld = checkpoint.time < time - Self.checkpointsKept
+            let isCrowded =
+                checkpoint.time < time - Self.checkpointsDense
+                && checkpoint.time.floor(to: Self.checkpointsApart) <= kept
+            if !isTooOld, !isCrowded { kept = checkpoint.time.floor(to: Self.checkpointsApart) }
+            return isTooOld || isCrowded
+        }
     }
 
     /// Notes that something came out of order.
@@ -124,7 +144,7 @@ extension Hub {
         guard let oldest = store.oldest, oldest <= max(checkpoint.time, firstOldest ?? oldest) else { return }
         machines[machine].checkpoints.removeSubrange((place + 1)...)
         var usage = checkpoint.usage
-        replay(machine, inputs, &usage, after: checkpoint.time, to: now.wall)
+        replay(machine, inputs, &usage, from: max(checkpoint.time + .milliseconds(1), oldest), to: now.wall)
         usage.advance(to: min(now.wall, machines[machine].usage.settled))
         machines[machine].usage.adopt(usage, from: checkpoint)
         _ = machines[machine].usage.takeDisorder()
@@ -158,14 +178,15 @@ extension Hub {
         return (inputs, isWhole)
     }
 
-    /// Gives a machine's usage all its samples of `(after, to]`, in the order of their times.
+    /// Gives a machine's usage all its samples of `[from, to]`, in the order of their times. There are none before `from`
+    /// that it has not had.
     private mutating func replay(
-        _ machine: Int, _ inputs: [UsageInput], _ usage: inout MachineUsage, after: Instant, to: Instant
+        _ machine: Int, _ inputs: [UsageInput], _ usage: inout MachineUsage, from: Instant, to: Instant
     ) {
         var columns = [Column](repeating: Column(), count: inputs.count)
-        var begin = max(after + .milliseconds(1), store.oldest ?? to)
+        var begin = from
         let end = to + .milliseconds(1)
-        var checkpointAt = max(begin, end - .hours(Int64(Self.checkpointsKept))).floor(to: .hours(1)) + .hours(1)
+        var checkpointAt = max(begin, end - Self.checkpointsKept).floor(to: .hours(1)) + .hours(1)
         while begin < end {
             let stop = min(end, begin + Self.stretch)
             for index in inputs.indices { columns[index].load(inputs[index].series, of: store, from: begin, to: stop) }
@@ -185,7 +206,8 @@ extension Hub {
     /// Gives a usage the samples of a machine in `(after, to]` as they are stored, beside what the hub knows.
     func computed(_ machine: Int, _ usage: inout MachineUsage, after: Instant, to: Instant) {
         var copy = self
-        copy.replay(machine, inputs(of: machine).inputs, &usage, after: after, to: to)
+        let begin = max(after + .milliseconds(1), store.oldest ?? to)
+        copy.replay(machine, inputs(of: machine).inputs, &usage, from: begin, to: to)
         usage.advance(to: to)
     }
 

@@ -30,7 +30,7 @@ extension Hub {
                     .init("machine", .optional(devices[index].machine.map { machines[$0].configuration.id })),
                 ])))
         // What a person sees should not wait for the next second.
-        if let machine = devices[index].machine { tellState(of: machine) }
+        if let machine = devices[index].machine { tellState(of: machine, machines[machine].usage.glance()) }
     }
 
     private mutating func tellJob(_ outcome: String, of index: Int, at time: Instant) {
@@ -47,12 +47,14 @@ extension Hub {
     }
 
     /// A machine's state, if it is another one than was told last.
-    mutating func tellState(of index: Int) {
-        let isNew = machines[index].usage.state != machines[index].told.state
-        guard isNew || machines[index].usage.reason != machines[index].told.reason else { return }
+    mutating func tellState(of index: Int, _ glance: MachineUsage.Glance) {
+        let isNew = glance.state != machines[index].told.state
+        guard isNew || glance.reason != machines[index].told.reason else { return }
         let usage = machines[index].usage
+        if Self.alarms(glance.state) || Self.alarms(machines[index].told.state) || hasOwnAlerts(index) {
+            alertsMayDiffer = true
+        }
         machines[index].told = (usage.state, usage.reason)
-        alertsMayDiffer = true
         let id = machines[index].configuration.id
         if isNew { act(.log(.info, "machine \(id): \(usage.state.rawValue) (\(usage.reason))")) }
         act(
@@ -82,15 +84,26 @@ extension Hub {
         }
     }
 
+    /// A machine in this state is an alert.
+    private static func alarms(_ state: MachineState) -> Bool { state == .fault || state == .blocked }
+
+    /// A press, or what makes mass, has alerts that hang together with more than its state.
+    private func hasOwnAlerts(_ index: Int) -> Bool {
+        if case .press = machines[index].configuration.source { return true }
+        return machines[index].configuration.material.sources > 0
+    }
+
     /// Alerts that are new, or over.
     mutating func tellAlerts() {
         guard alertsMayDiffer else { return }
         alertsMayDiffer = false
         let now = alerts()
-        for alert in now where !toldAlerts.contains(where: { $0.id == alert.id }) {
+        let told = Set(toldAlerts.map(\.id))
+        for alert in now where !told.contains(alert.id) {
             act(.event("alert", eventData(alert.members + [.init("active", .bool(true))])))
         }
-        for alert in toldAlerts where !now.contains(where: { $0.id == alert.id }) {
+        let standing = Set(now.map(\.id))
+        for alert in toldAlerts where !standing.contains(alert.id) {
             act(.event("alert", eventData(alert.members + [.init("active", .bool(false))])))
         }
         toldAlerts = now

@@ -97,21 +97,23 @@ extension Hub {
     private mutating func tellTouched(at now: Now) {
         for index in touched {
             machines[index].isTouched = false
-            machines[index].due = .never
-            if var change = machines[index].usage.nextChange {
+            var due = Moment.never
+            var glance = machines[index].usage.glance()
+            if let change = glance.nextChange {
                 if change <= now.wall {
                     machines[index].usage.advance(to: horizon(of: index, at: now))
-                    change = machines[index].usage.nextChange ?? .distantFuture
+                    glance = machines[index].usage.glance()
                 }
                 // Where nothing is known beyond a horizon, nothing changes until that is known.
-                if change > now.wall, change < .distantFuture {
-                    machines[index].due = now.moment + (change - now.wall)
+                if let change = glance.nextChange, change > now.wall, change < .distantFuture {
+                    due = now.moment + (change - now.wall)
                 }
             }
-            noticeContradiction(of: index, at: now)
-            due.machines = min(due.machines, machines[index].due)
-            tellState(of: index)
-            tellCorrections(of: index)
+            noticeContradiction(of: index, since: glance.disagreesSince, &due, at: now)
+            machines[index].due = due
+            self.due.machines = min(self.due.machines, due)
+            tellState(of: index, glance)
+            if glance.lastEvent != machines[index].lastCorrection { tellCorrections(of: index) }
             noteOrder(of: index, at: now)
             noteSlots(of: index)
         }
@@ -119,12 +121,12 @@ extension Hub {
     }
 
     /// A machine whose word and meter have contradicted each other for long enough is an alert.
-    private mutating func noticeContradiction(of index: Int, at now: Now) {
+    private mutating func noticeContradiction(of index: Int, since: Instant?, _ due: inout Moment, at now: Now) {
         var disagrees = false
-        if let since = machines[index].usage.disagreesSince {
-            let end = since + machines[index].configuration.disagreesAfter
+        if let since {
+            let end = since + configuration.machines[index].disagreesAfter
             disagrees = end <= now.wall
-            if !disagrees { machines[index].due = min(machines[index].due, now.moment + (end - now.wall)) }
+            if !disagrees { due = min(due, now.moment + (end - now.wall)) }
         }
         guard disagrees != machines[index].disagrees else { return }
         machines[index].disagrees = disagrees

@@ -79,6 +79,8 @@ package struct Hub {
         // Usage begins with what is remembered, so that the first samples after it are not taken for the first ever.
         let start = max(store.oldest ?? now.wall, now.wall - Slot.length * Int64(SlotTable.capacity - 8)).floor(
             to: Slot.length)
+        machines.reserveCapacity(configuration.machines.count)
+        devices.reserveCapacity(configuration.devices.count)
         for machine in configuration.machines {
             machines.append(
                 MachineRuntime(configuration: machine, usage: makeUsage(machine, start: min(start, now.wall))))
@@ -242,6 +244,7 @@ package struct Hub {
         if outbox.isAlive {
             if isLive {
                 devices[index].lastSeen = now
+                if unanswered(index) != nil { alertsMayDiffer = true }
                 devices[index].silentTurns = 0
             }
             if devices[index].isOnline != true, isLive { setOnline(index, true, "spoke", at: now.wall) }
@@ -322,8 +325,9 @@ package struct Hub {
     /// A device is there, or is not; told once a change.
     mutating func setOnline(_ index: Int, _ isOnline: Bool, _ reason: String, at time: Instant) {
         guard devices[index].isOnline != isOnline else { return }
+        // The first word of a device that nobody missed is no news: a thousand of them speak after a start.
+        if !isOnline || devices[index].isOnline == false { alertsMayDiffer = true }
         devices[index].isOnline = isOnline
-        alertsMayDiffer = true
         // Its silence is watched from here on.
         if isOnline { due.silence = min(due.silence, lastLook.moment) }
         if !isOnline { devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count) }

@@ -111,6 +111,23 @@ package struct MachineUsage: Hashable, Sendable {
         return press.state(at: timeline.settled).until
     }
 
+    /// What is looked at after each sample. Mutating, although it changes nothing: otherwise the whole usage is copied, and
+    /// that cost more than all else that a sample brings.
+    package mutating func glance() -> Glance {
+        Glance(
+            state: timeline.state, reason: timeline.reason, nextChange: nextChange, disagreesSince: disagreesSince,
+            lastEvent: events.last)
+    }
+
+    /// A few members of a usage.
+    package struct Glance: Sendable {
+        package let state: MachineState
+        package let reason: String
+        package let nextChange: Instant?
+        package let disagreesSince: Instant?
+        package let lastEvent: UsageEvent?
+    }
+
     /// The last jobs and runs, oldest first; the last one may go on.
     package var jobs: [JobRecord] { book.records }
 

@@ -8,9 +8,9 @@ package struct Slot: Hashable, Sendable {
 
     /// Milliseconds in each state, in the order of `MachineState.allCases`. What is missing to the slot's length is
     /// unknown.
-    package var stateMilliseconds = [Int64](repeating: 0, count: MachineState.allCases.count)
+    package var stateMilliseconds = Self.noTime
     /// In the order of `JobOutcome.allCases`.
-    package var jobs = [Int64](repeating: 0, count: JobOutcome.allCases.count)
+    package var jobs = Self.noJobs
     /// Milliseconds of the idle time for which the machine was switched off; 0 where nothing tells.
     package var off: Int64 = 0
     /// mWh, and the part of it drawn in state idle.
@@ -27,9 +27,9 @@ package struct Slot: Hashable, Sendable {
     /// Samples that came too late for their own slot.
     package var late: Int64 = 0
     /// Milligrams by polymer, in the order of `Polymer.allCases`: what went in, what came out good, what was scrap.
-    package var massIn = [Int64](repeating: 0, count: Polymer.allCases.count)
-    package var massProduct = [Int64](repeating: 0, count: Polymer.allCases.count)
-    package var massScrap = [Int64](repeating: 0, count: Polymer.allCases.count)
+    package var massIn = Self.noMass
+    package var massProduct = Self.noMass
+    package var massScrap = Self.noMass
     /// Items that were no good; `items` are the good ones.
     package var scrap: Int64 = 0
     /// Milliseconds for which the mass is known.
@@ -45,11 +45,19 @@ package struct Slot: Hashable, Sendable {
     package var leastPower: Int64?
     package var mostPower: Int64?
 
+    // Hundreds of slots a machine are kept, and most machines have neither jobs nor mass: until there is something to
+    // count, all slots share these.
+    private static let noTime = [Int64](repeating: 0, count: MachineState.allCases.count)
+    private static let noJobs = [Int64](repeating: 0, count: JobOutcome.allCases.count)
+    private static let noMass = [Int64](repeating: 0, count: Polymer.allCases.count)
+
     package init() {}
 
     package static func += (a: inout Slot, b: Slot) {
-        for i in a.stateMilliseconds.indices { a.stateMilliseconds[i] += b.stateMilliseconds[i] }
-        for i in a.jobs.indices { a.jobs[i] += b.jobs[i] }
+        for i in a.stateMilliseconds.indices where b.stateMilliseconds[i] != 0 {
+            a.stateMilliseconds[i] += b.stateMilliseconds[i]
+        }
+        for i in a.jobs.indices where b.jobs[i] != 0 { a.jobs[i] += b.jobs[i] }
         a.off += b.off
         a.energy += b.energy
         a.idleEnergy += b.idleEnergy
@@ -60,9 +68,9 @@ package struct Slot: Hashable, Sendable {
         a.filament += b.filament
         a.late += b.late
         for i in a.massIn.indices {
-            a.massIn[i] += b.massIn[i]
-            a.massProduct[i] += b.massProduct[i]
-            a.massScrap[i] += b.massScrap[i]
+            if b.massIn[i] != 0 { a.massIn[i] += b.massIn[i] }
+            if b.massProduct[i] != 0 { a.massProduct[i] += b.massProduct[i] }
+            if b.massScrap[i] != 0 { a.massScrap[i] += b.massScrap[i] }
         }
         a.scrap += b.scrap
         a.massCovered += b.massCovered
@@ -221,6 +229,7 @@ package struct SlotTable: Hashable, Sendable {
 
     /// The starts of the slots that changed since the last call.
     package mutating func takeDirty() -> Set<Int64> {
+        guard !dirty.isEmpty else { return [] }
         defer { dirty.removeAll(keepingCapacity: true) }
         return dirty
     }
