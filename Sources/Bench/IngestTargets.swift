@@ -244,7 +244,8 @@ final class GatewayTarget: IngestTarget {
         let own = Files.ownProgram ?? ""
         program = own.prefix(upTo: own.lastIndex(of: "/") ?? own.startIndex) + "/fabgate"
         guard Files.exists(program) else {
-            throw BenchFailure("there is no \(program); build it, too: swift build -c release --product fabgate")
+            throw BenchFailure(
+                "there is no \(program); build it, too: swift build -c release --static-swift-stdlib --product fabgate")
         }
         try configure()
     }

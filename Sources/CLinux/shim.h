@@ -1,5 +1,6 @@
 // What Linux has and Swift's Glibc module leaves out.
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>

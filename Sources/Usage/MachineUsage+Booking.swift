@@ -178,10 +178,18 @@ extension MachineUsage {
 
 /// A machine's usage as it was at an instant, to compute what followed again: everything up to and including `time` is
 /// in it, nothing later.
-package struct UsageCheckpoint: Hashable, Sendable {
+package struct UsageCheckpoint: Sendable {
     package let time: Instant
+    private let kept: Kept
+
+    /// In a place of its own: a list of checkpoints has room for more than it holds, and a usage takes a kilobyte.
+    private final class Kept: Sendable {
+        let usage: MachineUsage
+        init(_ usage: MachineUsage) { self.usage = usage }
+    }
+
     /// With the slots alone that can still change.
-    package let usage: MachineUsage
+    package var usage: MachineUsage { kept.usage }
 
     package init(_ usage: MachineUsage, at time: Instant) {
         self.time = time
@@ -191,7 +199,7 @@ package struct UsageCheckpoint: Hashable, Sendable {
         kept.table = SlotTable()
         for (start, slot) in slots { _ = kept.table.change(at: start) { $0 = slot } }
         _ = kept.table.takeDirty()
-        self.usage = kept
+        self.kept = Kept(kept)
     }
 }
 

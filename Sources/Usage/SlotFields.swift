@@ -37,15 +37,15 @@ extension Slot {
         self.init()
         var rest = fields.dropFirst()
         for index in stateMilliseconds.indices { if let value = rest.popFirst() { stateMilliseconds[index] = value } }
-        for index in jobs.indices { if let value = rest.popFirst() { jobs[index] = value } }
+        for index in jobs.indices { if let value = rest.popFirst(), value != 0 { jobs[index] = value } }
         for path in Self.counts { if let value = rest.popFirst() { self[keyPath: path] = value } }
         for path in Self.maybes {
             if let value = rest.popFirst() { self[keyPath: path] = value == Self.none ? nil : value }
         }
         for index in massIn.indices {
-            if let value = rest.popFirst() { massIn[index] = value }
-            if let value = rest.popFirst() { massProduct[index] = value }
-            if let value = rest.popFirst() { massScrap[index] = value }
+            if let value = rest.popFirst(), value != 0 { massIn[index] = value }
+            if let value = rest.popFirst(), value != 0 { massProduct[index] = value }
+            if let value = rest.popFirst(), value != 0 { massScrap[index] = value }
         }
     }
 }

@@ -113,6 +113,8 @@ final class Gateway {
         loop.beforeSleep = { [unowned self] in turn() }
         scheduleSync()
         pusher?.start()
+        // The configuration's tree, and what recovery has read.
+        loop.after(.seconds(1)) { Memory.giveBack() }
         Service.notify("READY=1")
         let status = loop.run()
         shutDown()

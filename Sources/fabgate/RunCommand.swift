@@ -16,6 +16,7 @@ enum RunCommand {
         run: run)
 
     @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
+        Memory.keepSmall()
         let setup = try Setup()
         let configuration = try setup.configuration(arguments["config"])
         let gateway = try Gateway(configuration, installation: setup.installation) {
