@@ -176,7 +176,7 @@ struct RunBuilder {
             for place in starts[series]..<starts[series + 1] {
                 let record = head.records[Int(order[place])]
                 columns.times.append(record.time)
-                columns.bits.append(record.bits)
+                columns.bits.append(record.number)
                 columns.tags.append(record.tag)
             }
             add(UInt16(series), columns)
@@ -207,6 +207,8 @@ struct RunBuilder {
 
     private mutating func finishPage() {
         header.used = at - PageHeader.size
+        // What did not fit may have left something behind.
+        for index in at..<page.count { page[index] = 0 }
         pages.append(page)
         headers.append(header)
         header = PageHeader(.archive)

@@ -143,6 +143,8 @@ struct BitReader {
 /// Counts how long numbers are, to choose how to code them.
 struct LengthHistogram {
     private var counts: InlineArray<65, Int32> = .init(repeating: 0)
+    /// Every bit that any of them has.
+    private var seen: UInt64 = 0
     private(set) var total = 0
 
     @inline(__always)
@@ -150,30 +152,50 @@ struct LengthHistogram {
         let length = 64 &- value.leadingZeroBitCount
         counts[length] &+= 1
         total &+= length
+        seen |= value
     }
 
     /// The Rice parameter that codes these numbers in the fewest bits, near enough: each is taken as the middle of the
     /// numbers of its length.
     func bestParameter(count: Int) -> Int {
+        let longest = 64 &- seen.leadingZeroBitCount
+        guard longest > 0 else { return 0 }
         var median = 0
-        var seen = 0
-        while median < 64 {
-            seen += Int(counts[median])
-            if seen * 2 >= count { break }
-            median += 1
+        var below = 0
+        while median < longest {
+            below &+= Int(counts[median])
+            if below &* 2 >= count { break }
+            median &+= 1
         }
-        var longest = 64
-        while longest > 0, counts[longest] == 0 { longest -= 1 }
         var best = (bits: Int.max, k: 0)
-        for k in max(0, median - 2)...max(0, median + 1) where k < 56 {
-            var bits = 0
-            for length in 0...longest where counts[length] > 0 {
-                let middle: UInt64 = length < 2 ? UInt64(length) : 3 << UInt64(length - 2)
-                let quotient = middle >> UInt64(k)
-                bits += Int(counts[length]) * (quotient < 15 ? Int(quotient) + 1 + k : 21 + length)
-            }
+        var k = max(0, median &- 2)
+        while k <= max(0, median &+ 1), k < 56 {
+            let bits = cost(k, longest)
             if bits < best.bits { best = (bits, k) }
+            k &+= 1
         }
         return best.k
+    }
+
+    /// In bits, with parameter k.
+    @inline(__always)
+    private func cost(_ k: Int, _ longest: Int) -> Int {
+        // Up to k bits, numbers have no unary part; the middle of k + 1 bits has one, of one bit more three.
+        var bits = 0
+        var length = 0
+        while length <= longest {
+            let number = Int(counts[length])
+            let over = length &- k
+            if over <= 0 {
+                bits &+= number &* (k &+ 1)
+            } else if over <= 3 {
+                let ones = over == 1 ? 1 : over == 2 ? 3 : 6
+                bits &+= number &* (ones &+ 1 &+ k)
+            } else {
+                bits &+= number &* (over == 4 ? 13 &+ k : 21 &+ length)
+            }
+            length &+= 1
+        }
+        return bits
     }
 }

@@ -19,6 +19,30 @@ package enum Checksum {
         return tables
     }()
 
+    /// `zeroPowers[n]` is x^(8n) modulo the polynomial: what n zero bytes do to a checksum, as a factor.
+    private static let zeroPowers: [UInt32] = {
+        var powers: [UInt32] = [1 << 31]
+        for _ in 0..<Layout.pageSize {
+            let last = powers[powers.count - 1]
+            powers.append(last >> 8 ^ tables[Int(last & 0xFF)])
+        }
+        return powers
+    }()
+
+    /// The checksum of what was checked to `before` and of so many zero bytes after it, without a look at them.
+    static func crc32c(zeros count: Int, after before: UInt32) -> UInt32 {
+        guard count > 0, count < zeroPowers.count else { return before }
+        var factor = ~before
+        var bit = zeroPowers[count]
+        var product: UInt32 = 0
+        for _ in 0..<32 {
+            product ^= bit & (0 &- (factor >> 31))
+            factor <<= 1
+            bit = bit >> 1 ^ (0x82F6_3B78 & (0 &- (bit & 1)))
+        }
+        return ~product
+    }
+
     /// CRC-32C of `bytes[range]`, and of what was checked to `before` in front of it; a range outside of the bytes is
     /// cut.
     package static func crc32c(_ bytes: [UInt8], _ range: Range<Int>, after before: UInt32 = 0) -> UInt32 {

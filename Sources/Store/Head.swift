@@ -18,11 +18,23 @@ enum ValueTag: UInt8 {
 /// A sample in memory, 24 bytes.
 struct Record {
     var time: Int64
+    /// Of a number with decimal places: the whole number of its last place, as two's complement.
     var bits: UInt64
     /// How many ordinals before, the last sample of this series stands in the head; 0 for none.
     var back: UInt32
     var series: UInt16
     var tag: ValueTag
+    /// Of a number, 0…4; `Record.noPlaces` where `bits` are those of a Double, and for everything that is no number.
+    var places: UInt8 = Record.noPlaces
+
+    static let noPlaces: UInt8 = 5
+
+    /// Of a number, the bits of the Double.
+    @inline(__always)
+    var number: UInt64 {
+        guard tag == .number, places < Record.noPlaces else { return bits }
+        return Decimal.number(Int64(bitPattern: bits), places: Int(places)).bitPattern
+    }
 }
 
 /// The samples that are not durable in the archive yet, in order of arrival.
@@ -41,6 +53,8 @@ struct Head {
         var end: UInt64 = 0
         var tag: ValueTag = .lost
         var isKnown = false
+        /// The decimal places that its last number had, to be tried first with the next one.
+        var places: UInt8 = 0
         /// Of all its samples, as far as known.
         var newest = Int64.min
     }
@@ -130,10 +144,33 @@ struct Head {
             return .duplicate
         }
         guard time >= tail.newest || isLate else { return .behind }
-        push(series, time, tag, bits, after: tail.end)
+        let stored = tag == .number ? decimal(bits, tail.places) : (bits, Record.noPlaces)
+        push(series, time, tag, stored.0, stored.1, after: tail.end)
         tails[Int(series)] = Tail(
-            time: time, bits: bits, end: end, tag: tag, isKnown: true, newest: max(time, tail.newest))
+            time: time, bits: bits, end: end, tag: tag, isKnown: true,
+            places: tag == .number ? stored.1 : tail.places, newest: max(time, tail.newest))
         return .added
+    }
+
+    /// A number as a decimal, with as many places as the one before it where that can be. Whoever reads the records
+    /// next, the journal and the archive, wants whole numbers.
+    @inline(__always)
+    private func decimal(_ bits: UInt64, _ places: UInt8) -> (UInt64, UInt8) {
+        let number = Double(bitPattern: bits)
+        if places < Record.noPlaces, let whole = Decimal.whole(number, places: Int(places)) {
+            return (UInt64(bitPattern: whole), places)
+        }
+        return otherDecimal(number, places)
+    }
+
+    /// A series that sends no decimals is asked now and then whether it still does not.
+    @inline(never)
+    private func otherDecimal(_ number: Double, _ places: UInt8) -> (UInt64, UInt8) {
+        guard places < Record.noPlaces || records.count & 15 == 0 else { return (number.bitPattern, Record.noPlaces) }
+        for places in 0...UInt8(Decimal.mostPlaces) {
+            if let whole = Decimal.whole(number, places: Int(places)) { return (UInt64(bitPattern: whole), places) }
+        }
+        return (number.bitPattern, Record.noPlaces)
     }
 
     private mutating func append(_ series: UInt16, _ time: Int64, _ whole: String, _ isLate: Bool) -> Outcome {
@@ -145,18 +182,23 @@ struct Head {
         }
         guard time >= tail.newest || isLate else { return .behind }
         if text.utf8.count < whole.utf8.count { shortened += 1 }
-        push(series, time, .text, intern(text), after: tail.end)
+        push(series, time, .text, intern(text), Record.noPlaces, after: tail.end)
         tails[Int(series)] = Tail(
-            time: time, bits: 0, end: end, tag: .text, isKnown: true, newest: max(time, tail.newest))
+            time: time, bits: 0, end: end, tag: .text, isKnown: true, places: tail.places,
+            newest: max(time, tail.newest))
         lastTexts[series] = text
         return .added
     }
 
     @inline(__always)
-    private mutating func push(_ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, after last: UInt64) {
+    private mutating func push(
+        _ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, _ places: UInt8, after last: UInt64
+    ) {
         let back = last > first ? end &+ 1 &- last : 0
         records.append(
-            Record(time: time, bits: bits, back: UInt32(truncatingIfNeeded: back), series: series, tag: tag))
+            Record(
+                time: time, bits: bits, back: UInt32(truncatingIfNeeded: back), series: series, tag: tag,
+                places: places))
         weight &+= tag == .text ? Head.textWeight : Head.numberWeight
         added &+= 1
     }
@@ -165,18 +207,20 @@ struct Head {
     mutating func restore(_ series: UInt16, time: Int64, _ value: StoredValue) {
         let last = tails[Int(series)].end
         var tail = Tail(
-            time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true,
+            time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true, places: tails[Int(series)].places,
             newest: max(time, tails[Int(series)].newest))
         switch value {
         case .number(let number):
             tail.tag = .number
             tail.bits = number.bitPattern
-            push(series, time, .number, number.bitPattern, after: last)
-        case .unknown: push(series, time, .unknown, 0, after: last)
+            let stored = decimal(number.bitPattern, tail.places)
+            tail.places = stored.1
+            push(series, time, .number, stored.0, stored.1, after: last)
+        case .unknown: push(series, time, .unknown, 0, Record.noPlaces, after: last)
         case .text(let text):
             tail.tag = .text
             lastTexts[series] = text
-            push(series, time, .text, intern(text), after: last)
+            push(series, time, .text, intern(text), Record.noPlaces, after: last)
         }
         tails[Int(series)] = tail
         added = 0
@@ -243,7 +287,7 @@ struct Head {
 
     func value(_ record: Record) -> StoredValue {
         switch record.tag {
-        case .number: .number(Double(bitPattern: record.bits))
+        case .number: .number(Double(bitPattern: record.number))
         case .text: .text(texts[Int(record.bits)])
         case .unknown, .lost, .tier: .unknown
         }

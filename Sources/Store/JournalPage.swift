@@ -17,6 +17,9 @@ struct JournalPage {
     private var series: UInt16 = 0
     private var time: Int64 = 0
     private(set) var header = PageHeader(.journal)
+    /// The body's checksum up to `checked`, so that a commit looks at its own samples only.
+    private var checksum: UInt32 = 0
+    private var checked = PageHeader.size
 
     init(first: UInt64, sequence: UInt64) {
         header.first = first
@@ -79,10 +82,9 @@ struct JournalPage {
     private static func put(_ record: Record, _ head: Head, _ page: inout MutableSpan<UInt8>, _ at: inout Int) {
         switch record.tag {
         case .number:
-            let number = Double(bitPattern: record.bits)
-            for places in 0...3 {
-                guard let whole = Decimal.whole(number, places: places) else { continue }
-                return put(zigzag(whole) << 3 | UInt64(3 &+ places), &page, &at)
+            if record.places <= 4 {
+                let whole = zigzag(Int64(bitPattern: record.bits))
+                return put(whole << 3 | UInt64(3 &+ record.places), &page, &at)
             }
             put(1, &page, &at)
             for index in 0..<8 { page[at &+ index] = UInt8(truncatingIfNeeded: record.bits >> UInt64(8 &* index)) }
@@ -109,7 +111,9 @@ struct JournalPage {
         header.durable = common.durable
         header.used = at - PageHeader.size
         header.samples = Int(header.end - header.first)
-        header.write(to: &bytes, page: page, identity: identity, layout: layout)
+        checksum = Checksum.crc32c(bytes, checked..<at, after: checksum)
+        checked = at
+        header.write(to: &bytes, page: page, identity: identity, layout: layout, checked: checksum)
         return bytes
     }
 

@@ -105,8 +105,9 @@ struct PageHeader {
         return (Array(bytes[16..<32]), layout)
     }
 
-    /// Fills in the header and both checksums of a page whose body stands.
-    func write(to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout) {
+    /// Fills in the header and both checksums of a page whose body stands: `used` bytes, and zeros after them.
+    /// - Parameter checked: the checksum of the used part, where it is known already.
+    func write(to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout, checked: UInt32? = nil) {
         bytes.put(PageHeader.magic, at: 0)
         bytes[4] = PageHeader.format
         bytes[5] = kind.rawValue
@@ -133,7 +134,8 @@ struct PageHeader {
         bytes.put(UInt16(truncatingIfNeeded: runPages), at: 118)
         bytes.put(UInt32(truncatingIfNeeded: samples), at: 120)
         bytes.put(UInt32(truncatingIfNeeded: runSamples), at: 124)
-        bytes.put(Checksum.crc32c(bytes, PageHeader.size..<Layout.pageSize), at: 12)
+        let part = checked ?? Checksum.crc32c(bytes, PageHeader.size..<PageHeader.size + used)
+        bytes.put(Checksum.crc32c(zeros: PageHeader.bodySize - used, after: part), at: 12)
         bytes.put(PageHeader.checksum(bytes), at: 8)
     }
 }

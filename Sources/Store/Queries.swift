@@ -244,7 +244,7 @@ extension RingStore {
                 columns.bits.append(UInt64(columns.texts.count))
                 columns.texts.append(head.texts[Int(record.bits)])
             } else {
-                columns.bits.append(record.bits)
+                columns.bits.append(record.number)
             }
         }
         return columns

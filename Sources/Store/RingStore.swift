@@ -33,7 +33,13 @@ package final class RingStore {
     package let recovery: RecoveryReport
 
     var catalog: Catalog
-    var head: Head
+    /// Each sample passes through here, so the run-time check that nobody else is in it meanwhile would cost as much as
+    /// the rest. Nobody can be: a head has no way to its store, and no method of it is given a closure that changes one.
+    @exclusivity(unchecked) private var unshared: Head
+    var head: Head {
+        _read { yield unsafe unshared }
+        _modify { yield unsafe &unshared }
+    }
     var journal: JournalRing
     var archive: ArchiveIndex
     /// By the tier's number.
@@ -62,8 +68,10 @@ package final class RingStore {
     var page = [UInt8](repeating: 0, count: Layout.pageSize)
     var columns = Columns()
 
-    /// The slots that series were in when they were sealed last, by number.
-    var openSlots: [SlotState?] = []
+    /// By the series' number.
+    var openSlots: [OpenSlot] = []
+    /// How many runs were sealed.
+    var sealNumber = 0
     /// Samples with ordinals below are in the slots.
     var rolledEnd: UInt64 = 0
     var newestSlot = Int64.min
@@ -150,7 +158,7 @@ package final class RingStore {
         identity = found.identity
         recovery = found.report
         catalog = found.catalog
-        head = found.head
+        unsafe unshared = found.head
         journal = found.journal
         archive = found.archive
         tiers = found.tiers

@@ -17,38 +17,53 @@ extension RingStore {
 
     // MARK: - Sealed samples
 
-    /// Brings the slots up to the samples of a run that has been written.
+    /// Brings the slots up to the samples of a run that has been written. A slot that the run leaves open is recorded
+    /// with the first run that has nothing for it: until then opening would compute it anew.
     func rollUp(_ builder: RunBuilder, to sealed: UInt64) {
         let first = head.index(max(rolledEnd, head.first))
         rolledEnd = max(rolledEnd, sealed)
         guard keepsSlots else { return }
         if openSlots.count < catalog.infos.count {
-            openSlots.append(contentsOf: repeatElement(nil, count: catalog.infos.count - openSlots.count))
+            openSlots.append(contentsOf: repeatElement(OpenSlot(), count: catalog.infos.count - openSlots.count))
         }
+        sealNumber += 1
         var late: Set<SlotKey> = []
         for (series, range) in builder.groups where isNumeric(series) {
-            var state = openSlots[Int(series)] ?? SlotState(start: .min)
-            var isChanged = false
+            var open = openSlots[Int(series)]
             for place in range {
                 let index = Int(builder.order[place])
                 guard index >= first else { continue }
                 let record = head.records[index]
-                if record.time < state.start || record.time >= state.start &+ SlotState.length {
-                    if isChanged { keep(state, series) }
-                    state = known(series, SlotState.start(of: record.time))
+                if record.time < open.state.start || record.time >= open.state.start &+ SlotState.length {
+                    if !open.isRecorded { keep(open.state, series) }
+                    open.state = known(series, SlotState.start(of: record.time))
                 }
-                isChanged = true
-                if record.time < state.lastTime {
-                    late.insert(SlotKey(series: series, start: state.start))
+                open.isRecorded = false
+                open.seal = sealNumber
+                if record.time < open.state.lastTime {
+                    late.insert(SlotKey(series: series, start: open.state.start))
                 } else {
-                    state.add(record.time, record.tag, record.bits)
+                    open.state.add(record.time, record.tag, record.number)
                 }
             }
-            if isChanged { keep(state, series) }
-            openSlots[Int(series)] = state
+            if !open.isRecorded { newestSlot = max(newestSlot, open.state.start) }
+            openSlots[Int(series)] = open
         }
         for slot in late { makeAnew(slot) }
+        for series in openSlots.indices where !openSlots[series].isRecorded && openSlots[series].seal < sealNumber {
+            openSlots[series].isRecorded = true
+            keep(openSlots[series].state, UInt16(series))
+        }
         keepDays()
+    }
+
+    /// The slot that a series was in when it was sealed last.
+    struct OpenSlot {
+        var state = SlotState(start: .min)
+        /// The tier has it as it is here.
+        var isRecorded = true
+        /// The number of the last seal that had samples for it.
+        var seal = 0
     }
 
     struct SlotKey: Hashable {
@@ -79,7 +94,10 @@ extension RingStore {
             keep(state, slot.series)
         }
         let series = Int(slot.series)
-        if series < openSlots.count, openSlots[series]?.start == slot.start { openSlots[series] = state }
+        if series < openSlots.count, openSlots[series].state.start == slot.start {
+            openSlots[series].state = state
+            openSlots[series].isRecorded = true
+        }
     }
 
     private func aggregate(_ series: UInt16, _ start: Int64, below ordinal: UInt64) -> SlotState {
@@ -247,6 +265,10 @@ extension RingStore {
         for record in self[.slots].head.records(series, from, to) {
             take(SlotState(record), record.start.milliseconds)
         }
+        if series < openSlots.count, !openSlots[Int(series)].isRecorded {
+            let state = openSlots[Int(series)].state
+            if state.start >= from, state.start < to, !state.isEmpty { take(state, state.start) }
+        }
         if !isSorted { states = RingStore.newest(states) }
         let known = states.first?.start ?? to
         if known > from { states.insert(contentsOf: statesOfSamples(series, from, known), at: 0) }
@@ -298,7 +320,7 @@ extension RingStore {
             if record.time < states[place].lastTime {
                 late.insert(start)
             } else {
-                states[place].add(record.time, record.tag, record.bits)
+                states[place].add(record.time, record.tag, record.number)
             }
         }
         guard !late.isEmpty else { return }

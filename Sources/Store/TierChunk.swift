@@ -137,6 +137,8 @@ struct TierRunBuilder {
 
     private mutating func finishPage() {
         header.used = at - PageHeader.size
+        // What did not fit may have left something behind.
+        for index in at..<page.count { page[index] = 0 }
         pages.append(page)
         headers.append(header)
         header = PageHeader(kind)
