@@ -52,6 +52,7 @@ extension Hub {
         case "mould": return .mould
         case "energy": return machine.energy.firstIndex(of: device).map(Role.energy) ?? .none
         case "restart": return machine.energy.firstIndex(of: device).map(Role.restart) ?? .none
+        case "exchange": return machine.energy.firstIndex(of: device).map(Role.exchange) ?? .none
         default:
             if let role = Self.scaleRole(of: channel, device: device, in: machine) { return role }
             guard case .press = machine.source else { return .none }
@@ -178,6 +179,8 @@ struct DevicePart {
 }
 
 extension Role {
+    var isExchange: Bool { if case .exchange = self { true } else { false } }
+
     /// Gives a value to a machine's usage.
     func apply(_ value: Value, to usage: inout MachineUsage, at time: Instant) {
         switch (self, value) {
@@ -190,6 +193,7 @@ extension Role {
         case (.energy(let counter), .number(let raw)):
             usage.observe(energy: Int64(raw.rounded()), counter: counter, at: time)
         case (.restart(let counter), .event): usage.restarted(counter: counter, at: time)
+        case (.exchange(let counter), .event): usage.exchanged(counter: counter)
         case (.shots, .number(let raw)): usage.observe(shots: Int64(raw.rounded()), at: time)
         case (.items, .number(let raw)): usage.observe(items: Int64(raw.rounded()), at: time)
         case (.occupied, .number(let value)): usage.observe(occupied: value > 0, at: time)

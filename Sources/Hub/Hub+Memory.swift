@@ -157,7 +157,7 @@ extension Hub {
         if let series = machines[machine].mouldSeries { inputs.append(UsageInput(series: series, meaning: .mould)) }
         for index in configuration.machines[machine].devices {
             let device = devices[index]
-            // In this order where times are equal: it is there, then it speaks.
+            // In this order where times are equal: it is there, it says that it is another one, then it speaks.
             if !device.presence.isIdle {
                 if let series = device.onlineSeries {
                     inputs.append(UsageInput(series: series, meaning: .online(device.presence)))
@@ -165,7 +165,10 @@ extension Hub {
                     isWhole = false
                 }
             }
-            for (channel, role) in device.roles.enumerated() where role != .none && role != .online {
+            let channels = device.roles.indices.filter { device.roles[$0] != .none && device.roles[$0] != .online }
+            let (first, rest) = (channels.filter { device.roles[$0].isExchange }, channels)
+            for channel in first + rest.filter({ !device.roles[$0].isExchange }) {
+                let role = device.roles[channel]
                 if let series = device.series[channel] {
                     inputs.append(
                         UsageInput(series: series, meaning: .role(role, device.channels[channel].kind)))

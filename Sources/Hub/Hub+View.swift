@@ -8,6 +8,8 @@ package struct DeviceView: Sendable {
     package let id: String
     package let driver: String
     package let model: String?
+    /// What it says itself that it is: make, model.
+    package let description: String?
     package let link: String
     package let isOnline: Bool?
     package let lastSeen: Instant?
@@ -93,7 +95,8 @@ extension Hub {
             }
         return DeviceView(
             id: device.configuration.id, driver: device.configuration.driverName, model: device.configuration.model,
-            link: link, isOnline: device.isOnline, lastSeen: device.lastSeen?.wall, unanswered: unanswered(index),
+            description: device.description, link: link, isOnline: device.isOnline, lastSeen: device.lastSeen?.wall,
+            unanswered: unanswered(index),
             faults: device.faults,
             faultsByKind: device.faultsByKind, lastFault: device.lastFault,
             values: zip(device.channels, device.latest).map { ($0, $1) })

@@ -254,6 +254,7 @@ package struct Hub {
             tally.readings += 1
             take(reading, from: index, at: now)
         }
+        if let description = outbox.description { devices[index].description = description }
         if let memory = outbox.memory { keep(memory, of: index, at: now.wall) }
         if let request = outbox.request { send(request, for: index, at: now) }
     }

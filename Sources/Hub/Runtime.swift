@@ -14,6 +14,8 @@ enum Role: Hashable {
     case energy(Int)
     /// The device of that counter started anew.
     case restart(Int)
+    /// Another meter stands in the place of that counter's.
+    case exchange(Int)
     case zoneTemperature(String)
     case zoneSetpoint(String)
     case zoneAlarm(String)
@@ -35,6 +37,8 @@ struct DeviceRuntime {
     var teller: Int? { presence.teller }
     var series: [SeriesID?]
     var onlineSeries: SeriesID?
+    /// What its driver says that it is.
+    var description: String?
     var isOnline: Bool?
     var lastSeen: Now?
     var faults = 0

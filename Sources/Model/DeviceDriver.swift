@@ -149,6 +149,8 @@ package struct Outbox: Equatable, Sendable {
     package private(set) var request: Request?
     /// What is to outlive the gateway's process.
     package private(set) var memory: String?
+    /// What the device is, in a few words for people; nil where nothing new is known.
+    package private(set) var description: String?
     /// The device spoke, whether or not there was a reading in it.
     package private(set) var isAlive = false
     /// The open request has its answer; the next device on the bus may have its turn.
@@ -201,6 +203,9 @@ package struct Outbox: Equatable, Sendable {
     /// restart of the gateway, and one that ended meanwhile. They replace those from before; no names belong there.
     package mutating func remember(_ memory: String) { self.memory = memory.clipped(to: 96) }
 
+    /// Says what the device is: its make, its model. It is shown beside the device, and kept no longer than the gateway runs.
+    package mutating func describe(_ words: String) { description = words.clipped(to: 120) }
+
     package mutating func note(_ kind: Fault.Kind, _ detail: String) {
         // One call may meet a thousand bad bytes; the count of calls is what says how bad a line is.
         if faults.count < 16 { faults.append(Fault(kind, detail)) }
@@ -211,6 +216,7 @@ package struct Outbox: Equatable, Sendable {
         faults.removeAll(keepingCapacity: true)
         request = nil
         memory = nil
+        description = nil
         isAlive = false
         isAnswered = false
     }

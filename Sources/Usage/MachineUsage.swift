@@ -224,6 +224,12 @@ package struct MachineUsage: Hashable, Sendable {
         if meters.indices.contains(counter) { meters[counter].restarted(at: time) }
     }
 
+    /// Another meter stands in the place of an energy counter's, or somebody has set it: what it shows next is a first
+    /// value.
+    package mutating func exchanged(counter: Int) {
+        if meters.indices.contains(counter) { meters[counter].exchanged() }
+    }
+
     /// A cumulative count of shots.
     package mutating func observe(shots raw: Int64, at time: Instant) {
         countsShots = true

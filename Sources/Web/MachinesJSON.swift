@@ -60,7 +60,8 @@ enum MachinesJSON {
     private static func device(_ view: DeviceView, withValues: Bool) -> JSON {
         var members: [JSON.Member] = [
             .init("id", .string(view.id)), .init("driver", .string(view.driver)), .init("model", .optional(view.model)),
-            .init("link", .string(view.link)), .init("online", view.isOnline.map(JSON.bool) ?? .null),
+            .init("description", .optional(view.description)), .init("link", .string(view.link)),
+            .init("online", view.isOnline.map(JSON.bool) ?? .null),
             .init("last_seen", .optional(view.lastSeen?.description)), .init("faults", .integer(view.faults)),
             .init("unanswered", view.unanswered.map { .integer($0.turns) } ?? .null),
             .init("asked_every_s", view.unanswered.map { .integer($0.askedEvery.milliseconds / 1000) } ?? .null),

@@ -17,6 +17,10 @@ import Testing
         #expect(out.bytesToSend == framed([1, 4, 0, 0x0C, 0, 2]))
         driver.noReply(&out)
         driver.poll(&out)
+        // After a silence its number comes first, with another function; this meter does not tell it.
+        #expect(out.bytesToSend == framed([1, 3, 0xFC, 0, 0, 2]))
+        out = driver.says(power + framed([1, 0x83, 2]))
+        #expect(out.readings == [] && out.kinds == [.unexpectedReply])
         #expect(out.bytesToSend == framed([1, 4, 0, 0x46, 0, 6]))
         out = driver.says(power + energy)
         #expect(driver.words(out) == ["frequency=60", "energy=1234567017", "energy.export=0"])

@@ -57,7 +57,7 @@ import Testing
         #expect(
             names == [
                 "power", "voltage", "current", "frequency", "power_factor", "energy", "energy.export", "online",
-                "relay", "uptime", "restart",
+                "relay", "uptime", "restart", "exchange",
             ])
     }
 

@@ -36,6 +36,7 @@ import Testing
         #expect(
             try made("{topic: hall/left, base: z2m/one}").subscriptions == [
                 "z2m/one/hall/left", "z2m/one/hall/left/availability", "z2m/one/bridge/state",
+                "z2m/one/bridge/devices",
             ])
     }
 
@@ -49,6 +50,77 @@ import Testing
         let mistakes = try MessageBench.mistakes(Zigbee2MQTT.self, keys)
         #expect(mistakes.count == 1)
         #expect(mistakes.first?.contains(words) == true, "\(mistakes)")
+    }
+
+    // MARK: the bridge's list
+
+    private func listed(_ items: [String], _ plug: inout Zigbee2MQTT, retained: Bool = true) -> Outbox {
+        var out = Outbox()
+        let source = Source(topic: "zigbee2mqtt/bridge/devices", subscription: 3, isRetained: retained)
+        plug.receive(Array("[\(items.joined(separator: ","))]".utf8).span, from: source, &out)
+        return out
+    }
+
+    private func item(
+        _ name: String, address: String = "0xa4c138a1b2c3d4e5", power: String = "W", energy: String = "kWh"
+    ) -> String {
+        #"""
+        {"ieee_address":"\#(address)","friendly_name":"\#(name)","power_source":"Mains (single phase)","definition":
+        {"vendor":"Tuya","model":"TS011F_plug_1","exposes":[{"type":"switch","features":[{"property":"state"}]},
+        {"property":"power","unit":"\#(power)"},{"unit":"\#(energy)","property":"energy"}]}}
+        """#
+    }
+
+    private let coordinator = #"{"ieee_address":"0x0","friendly_name":"Coordinator","definition":null}"#
+
+    @Test func theListTellsWhatItIs() throws {
+        var plug = try made()
+        let out = listed([coordinator, item("other"), item("p")], &plug)
+        #expect(out.description == "Tuya TS011F_plug_1, Mains (single phase)")
+        #expect(out.faults == [] && out.readings == [] && !out.isAlive)
+    }
+
+    @Test func aNameThatIsNotListedIsToldOnce() throws {
+        var plug = try made()
+        #expect(
+            listed([coordinator, item("P"), item("p/2")], &plug).faults.map(\.detail) == [
+                "no device is called 'p' on the bridge; compare 'topic' with its page"
+            ])
+        #expect(listed([coordinator], &plug).faults == [])
+        #expect(listed([item("p")], &plug).faults == [])
+        #expect(listed([], &plug).faults.count == 1)
+    }
+
+    @Test func itsUnitsAreThoseOfTheList() throws {
+        var plug = try started(#""power":75,"energy":4.11"#)
+        _ = listed([item("p", power: "kW", energy: "Wh")], &plug)
+        #expect(plug.hears(state, #"{"power":0.08,"energy":4120}"#) == ["power=80", "energy=4120000"])
+        #expect(
+            listed([item("p", power: "furlong")], &plug).faults.map(\.detail) == [
+                "the bridge tells power in furlong, which cannot be converted"
+            ])
+        let lamp = #"{"friendly_name":"p","definition":{"vendor":"V","model":"M","exposes":[{"property":"state"}]}}"#
+        #expect(listed([lamp], &plug).faults.map(\.detail) == ["V M tells neither power nor energy"])
+    }
+
+    @Test func anotherRadioUnderTheNameIsAnotherPlug() throws {
+        var plug = try made()
+        let memory = try #require(listed([item("p")], &plug).memory)
+        #expect(listed([item("p")], &plug).readings == [])
+        let out = listed([item("p", address: "0xa4c138a1b2c3d4e6")], &plug)
+        #expect(plug.words(out) == ["exchange=another address"])
+        plug = try made()
+        plug.recall(memory)
+        #expect(listed([item("p")], &plug).readings == [])
+    }
+
+    @Test(arguments: ["", "{}", "[", "[1,null,\"x\",[]]", "[{\"friendly_name\":\"p\""])
+    func aListThatIsNoneDoesNotHurt(text: String) throws {
+        var plug = try made()
+        var out = Outbox()
+        let source = Source(topic: "zigbee2mqtt/bridge/devices", subscription: 3, isRetained: true)
+        plug.receive(Array(text.utf8).span, from: source, &out)
+        #expect(out.readings == [] && out.description == nil)
     }
 
     // MARK: what is fresh

@@ -110,7 +110,8 @@ private func answer(to request: [UInt8], from unit: UInt8? = nil) -> [UInt8] {
         #expect(bus.hear(late).isEmpty)
         #expect(bus.energy("two") == nil)
         #expect(bus.view("two")?.faultsByKind[.unexpectedReply] == 1)
-        _ = bus.hear(answer(to: next))
+        var questions = [next]
+        while !questions.isEmpty { questions += bus.hear(answer(to: questions.removeFirst())) }
         #expect(bus.energy("two") == .number(230_000_000))
     }
 

@@ -10,8 +10,8 @@ package import Model
 /// the profile.
 ///
 /// A board that restarts may count from zero again. When `boot` changed or `up` fell, and a count fell with it, the
-/// driver adds what was counted before, so that its channel goes on. It cannot remember that over its own restart:
-/// after that a channel shows what the board shows, and the usage rules decide what a fall means (family README).
+/// driver adds what was counted before, so that its channel goes on. `boot` and the counts are remembered over a restart
+/// of the gateway: a board that forgot its counts meanwhile is known by its `boot`, and nothing is counted twice.
 package struct LineJSON: DeviceDriver {
     package static let info = DriverInfo(
         name: "line-json", title: "Microcontrollers that print a JSON object a line", link: .line,
@@ -30,6 +30,8 @@ package struct LineJSON: DeviceDriver {
     /// What the line at hand says, one for each of `members`.
     private var found: [Found]
     private var counts: [Count]
+    /// What is remembered would be another text.
+    private var hasNews = false
     private var seen = Evidence()
     private var last = Evidence()
 
@@ -105,6 +107,32 @@ package struct LineJSON: DeviceDriver {
                 take(line.span, &out)
                 isFirstLine = false
             }
+        }
+    }
+
+    // MARK: over a restart of the gateway
+
+    /// `3;1042+500;12+0`: the board's `boot`, and of each counter what it shows and what was counted before; nil where the
+    /// board tells no `boot`, or it would be too long.
+    private var memory: String? {
+        guard let boot = last.boot, boot.magnitude < Self.most else { return nil }
+        var parts = ["\(Int64(boot))"]
+        for index in members.indices where channels[members[index].channel].kind == .counter {
+            parts.append(counts[index].last.map { "\(Int64($0))+\(Int64(counts[index].base))" } ?? "")
+        }
+        let text = parts.joined(separator: ";")
+        return text.utf8.count <= 96 ? text : nil
+    }
+
+    package mutating func recall(_ memory: String) {
+        let parts = memory.split(separator: ";", omittingEmptySubsequences: false)
+        let counters = members.indices.filter { channels[members[$0].channel].kind == .counter }
+        guard parts.count == counters.count + 1, let boot = Int64(parts[0]) else { return }
+        last.boot = Double(boot)
+        for (index, part) in zip(counters, parts.dropFirst()) {
+            let numbers = part.split(separator: "+").compactMap { Int64($0) }
+            guard numbers.count == 2, numbers.allSatisfy({ (0..<Int64(Self.most)).contains($0) }) else { continue }
+            counts[index] = Count(base: Double(numbers[1]), last: Double(numbers[0]))
         }
     }
 
@@ -195,6 +223,7 @@ package struct LineJSON: DeviceDriver {
         }
         out.alive()
         let hasRestarted = Self.differs(seen.boot, last.boot) || Self.fell(seen.up, last.up)
+        if Self.differs(seen.boot, last.boot) { hasNews = true }
         last.boot = seen.boot ?? last.boot
         last.up = seen.up ?? last.up
         for index in members.indices {
@@ -212,6 +241,8 @@ package struct LineJSON: DeviceDriver {
             case .number(let number): publish(number, index, hasRestarted, &out)
             }
         }
+        if hasNews, let memory { out.remember(memory) }
+        hasNews = false
     }
 
     private mutating func publish(_ number: Double, _ index: Int, _ hasRestarted: Bool, _ out: inout Outbox) {
@@ -225,6 +256,7 @@ package struct LineJSON: DeviceDriver {
             if hasRestarted, let last = counts[index].last, number < last, counts[index].base + last < Self.most {
                 counts[index].base += last
             }
+            if counts[index].last != number { hasNews = true }
             counts[index].last = number
             out.report(member.channel, of: channels, member.scaled(number + counts[index].base).rounded())
         case .gauge:

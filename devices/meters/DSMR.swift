@@ -7,6 +7,7 @@ package import Model
 ///     ⏎
 ///     1-3:0.2.8(50)⏎                      version
 ///     0-0:1.0.0(260812143005S)⏎           local time; S summer, W winter
+///     0-0:96.1.1(4D4B533030303031)⏎       serial number: another one is another meter
 ///     1-0:1.8.1(001204.517*kWh)⏎          tariffs, which are added up
 ///     1-0:1.7.0(03.412*kW)⏎
 ///     !36B8⏎                              CRC-16 (0xA001, from 0) over / to !, hex, some meters without leading zeros
@@ -34,6 +35,7 @@ package struct DSMR: DeviceDriver {
     private var needsCRC = false
     private var energyBefore: UInt32?
     private var hasDamage = false
+    private var identity = Identity()
 
     /// Device key: `winter_offset`, how far local winter time is ahead of UTC (1 h).
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
@@ -46,6 +48,8 @@ package struct DSMR: DeviceDriver {
         lines.clear()
         isInside = false
     }
+
+    package mutating func recall(_ memory: String) { identity.recall(memory) }
 
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
@@ -105,14 +109,18 @@ package struct DSMR: DeviceDriver {
         snapshot.take(quantity, number.value)
     }
 
-    /// `1-3:0.2.8(50)` and `0-0:1.0.0(260812143005S)`.
+    /// `1-3:0.2.8(50)`, `0-0:1.0.0(260812143005S)` and `0-0:96.1.1(4D4B533030303031)`.
     private mutating func takeOther(_ line: [UInt8], _ parsed: ObisLine) {
         if line.starts(with: Self.versionLine) { needsCRC = true }
         if line.starts(with: Self.timeLine) { time = timeStamp(line[parsed.value]) }
+        if line.starts(with: Self.serialLine), !parsed.value.isEmpty {
+            snapshot.serial = Identity.hash(line.span, parsed.value)
+        }
     }
 
     private static let versionLine = Array("1-3:0.2.8(".utf8)
     private static let timeLine = Array("0-0:1.0.0(".utf8)
+    private static let serialLine = Array("0-0:96.1.1(".utf8)
 
     private mutating func finish(_ line: [UInt8], _ out: inout Outbox) {
         isInside = false
@@ -133,6 +141,7 @@ package struct DSMR: DeviceDriver {
         let isWhole = !digits.isEmpty || (!hasDamage && registers == energyBefore)
         energyBefore = registers
         out.alive()
+        snapshot.reportExchange(&identity, isProved: !digits.isEmpty, at: time, &out)
         snapshot.report(withEnergy: isWhole, at: time, &out)
     }
 

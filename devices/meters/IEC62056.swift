@@ -39,6 +39,7 @@ package struct IEC62056: DeviceDriver {
     private var needsBCC = false
     private var snapshot = MeterSnapshot()
     private var energyBefore: UInt32?
+    private var identity = Identity()
     private var isAsked = false
 
     /// Rates and their letters in head and acknowledge.
@@ -92,6 +93,8 @@ package struct IEC62056: DeviceDriver {
 
     /// In a recording with its questions, what was asked needs no asking again.
     package mutating func overheard(_ request: borrowing Span<UInt8>) { isAsked = false }
+
+    package mutating func recall(_ memory: String) { identity.recall(memory) }
 
     private mutating func leave() {
         lines.clear()
@@ -180,6 +183,10 @@ package struct IEC62056: DeviceDriver {
         guard line.first != 0x28 else { return }
         guard let parsed = ObisLine(line.span) else { return hasDamage = true }
         hasRegisters = true
+        if Self.isSerial(line.span), !parsed.value.isEmpty {
+            snapshot.serial = Identity.hash(line.span, parsed.value)
+            return
+        }
         guard parsed.isPresentElectricity, let code = parsed.code, let quantity = ObisQuantity(code) else { return }
         guard let number = ObisLine.number(line.span, parsed.value), number.unit == quantity.unit else {
             snapshot.spoil(quantity)
@@ -187,6 +194,16 @@ package struct IEC62056: DeviceDriver {
             return out.note(.badValue, "register \(code.inWords) has no number with a fitting unit")
         }
         snapshot.take(quantity, number.value)
+    }
+
+    /// `0.0.0(12345678)` or `C.1.0(12345678)`, in short or with a medium before: the meter's number.
+    private static func isSerial(_ line: borrowing Span<UInt8>) -> Bool {
+        var end = 0
+        while end < line.count, line[end] != 0x28, line[end] != 0x2A { end += 1 }
+        guard end >= 5, end == 5 || line[end - 6] == 0x3A else { return false }
+        let isNumbered =
+            line[end - 5] == 0x30 && line[end - 3] == 0x30 || line[end - 5] == 0x43 && line[end - 3] == 0x31
+        return isNumbered && line[end - 4] == 0x2E && line[end - 2] == 0x2E && line[end - 1] == 0x30
     }
 
     private mutating func finish(_ byte: UInt8, _ out: inout Outbox) {
@@ -210,6 +227,7 @@ package struct IEC62056: DeviceDriver {
         energyBefore = registers
         out.alive()
         out.answered()
+        snapshot.reportExchange(&identity, isProved: isProved, at: nil, &out)
         snapshot.report(withEnergy: isWhole, at: nil, &out)
     }
 }

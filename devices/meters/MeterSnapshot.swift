@@ -62,9 +62,13 @@ struct MeterSnapshot: Sendable {
         .gauge("current.l1", .ampere, -5000...5000), .gauge("current.l2", .ampere, -5000...5000),
         .gauge("current.l3", .ampere, -5000...5000), .gauge("frequency", .hertz, 40...70),
         .gauge("power_factor", .one, -1...1), .counter("energy", .milliwattHour, resolution: 1000),
-        .counter("energy.export", .milliwattHour, resolution: 1000),
+        .counter("energy.export", .milliwattHour, resolution: 1000), .exchange,
     ]
     private static let voltage = 4, current = 7, frequency = 10, powerFactor = 11, energy = 12, export = 13
+    private static let exchange = 14
+
+    /// A hash of the serial number; nil where the telegram has none.
+    var serial: UInt64?
 
     /// One for each channel before the energies.
     private var numbers = InlineArray<12, Double?>(repeating: nil)
@@ -113,6 +117,16 @@ struct MeterSnapshot: Sendable {
             if exported[i] != nil { mask |= 1 << UInt32(16 + i) }
         }
         return mask
+    }
+
+    /// Says so where another meter speaks than before; comes before its values. `isProved` by a checksum.
+    func reportExchange(_ identity: inout Identity, isProved: Bool, at time: Instant?, _ out: inout Outbox) {
+        guard let serial else { return }
+        let before = identity.memory
+        if identity.isOther(serial, isProved: isProved) {
+            out.report(Self.exchange, event: "another serial number", at: time)
+        }
+        if let memory = identity.memory, memory != before { out.remember(memory) }
     }
 
     /// Writes what is known. What comes in and what goes out are two registers; their difference is `power`. Where a

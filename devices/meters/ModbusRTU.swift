@@ -21,14 +21,18 @@ package struct ModbusRTU: DeviceDriver {
     /// Which of the plan's values an answer to each question holds: those of one question stand together.
     private let covered: [Int]
     private let coverage: [Range<Int>]
+    private let serialQuestion: ModbusQuestion?
 
     /// What stood in the plan's `kept` registers; nil where it was not read.
     private var kept: [UInt16?]
     /// The question whose answer is awaited.
     private var open: ModbusQuestion?
+    /// The meter's serial number is asked when the line was opened and after a silence: it may be another meter then.
+    private var asksSerial = false
+    private var identity = Identity()
     /// The same as it went over the wire, to know its echo.
     private var sent = InlineArray<8, UInt8>(repeating: 0)
-    /// Which block of the plan is asked in this turn.
+    /// Which block of the plan is asked in this turn; -1 is the serial number, before the first.
     private var turn: Int?
     /// Somebody else is talking; not our business.
     private var listensElsewhere = false
@@ -54,14 +58,16 @@ package struct ModbusRTU: DeviceDriver {
             problems.add(setup.fields.position, "device \(setup.id) needs 'model': its register map")
             return nil
         }
-        let channels = profile.channels(of: [.gauge, .counter], &problems)
+        var channels = profile.channels(of: [.gauge, .counter], &problems)
         let settings = profile.map("settings", &problems)
         setup.profile = profile
         guard var settings else {
             problems.add(profile.position, "\(profile.what) needs 'settings' with 'read', the blocks of registers")
             return nil
         }
-        plan = RegisterPlan(&settings, channels: channels, &problems)
+        let plan = RegisterPlan(&settings, channels: channels, &problems)
+        if plan.exchange != nil { channels.append(.exchange) }
+        self.plan = plan
         settings.finish(&problems)
         guard problems.all.count == before else { return nil }
         self.unit = unit.map { UInt8($0) }
@@ -80,16 +86,24 @@ package struct ModbusRTU: DeviceDriver {
         }
         self.covered = covered
         self.coverage = coverage
+        serialQuestion = plan.serial?.question(to: UInt8(unit ?? 1))
     }
 
-    package mutating func opened(_ out: inout Outbox) { forget() }
+    package mutating func opened(_ out: inout Outbox) {
+        forget()
+        asksSerial = serialQuestion != nil
+    }
 
-    package mutating func poll(_ out: inout Outbox) { ask(0, &out) }
+    package mutating func recall(_ memory: String) { identity.recall(memory) }
+
+    package mutating func poll(_ out: inout Outbox) { ask(asksSerial ? -1 : 0, &out) }
 
     /// The turn is over: an answer that comes now would be taken for the next one's.
     package mutating func noReply(_ out: inout Outbox) {
         let how = count == 0 ? "did not answer in time" : "sent \(count) bytes that are no whole answer"
         out.note(.noReply, open.map { "unit \($0.unit) \(how) when asked for \($0.inWords)" } ?? "no answer in time")
+        // A model may not know its number and say nothing: it must not cost every turn.
+        asksSerial = turn != -1 && serialQuestion != nil
         forget()
     }
 
@@ -133,9 +147,11 @@ package struct ModbusRTU: DeviceDriver {
     private mutating func ask(_ index: Int, _ out: inout Outbox) {
         forget()
         turn = index
-        open = questions[index]
-        for i in sent.indices { sent[i] = frames[index][i] }
-        out.send(.write(frames[index], replyWithin: plan.replyWithin))
+        let question = index < 0 ? serialQuestion ?? questions[0] : questions[index]
+        let frame = index < 0 ? question.frame : frames[index]
+        open = question
+        for i in sent.indices { sent[i] = frame[i] }
+        out.send(.write(frame, replyWithin: plan.replyWithin))
     }
 
     private mutating func forget() {
@@ -224,6 +240,7 @@ package struct ModbusRTU: DeviceDriver {
     /// Judges the bytes from `at` on.
     private mutating func look(_ at: Int) -> Find {
         let left = count - at
+        skipSerial(at, left)
         if let open {
             if let found = lookForEcho(at, left) { return found }
             let isRefusal = left > 1 && buffer[at + 1] == open.function | 0x80
@@ -236,6 +253,16 @@ package struct ModbusRTU: DeviceDriver {
             }
         }
         return lookForStranger(at, left)
+    }
+
+    /// The first block's answer in place of the serial number: a recording of somebody who asked for no number.
+    private mutating func skipSerial(_ at: Int, _ left: Int) {
+        guard turn == -1, left > 2, buffer[at + 1] == questions[0].function,
+            Int(buffer[at + 2]) == questions[0].dataBytes, isMeant(buffer[at], by: questions[0])
+        else { return }
+        turn = 0
+        open = questions[0]
+        asksSerial = false
     }
 
     private mutating func isMeant(_ from: UInt8, by question: ModbusQuestion) -> Bool {
@@ -280,6 +307,7 @@ package struct ModbusRTU: DeviceDriver {
     private mutating func takeAnswer(_ at: Int, _ out: inout Outbox) {
         guard let question = open else { return }
         out.alive()
+        if let serialQuestion, question.asksTheSame(as: serialQuestion) { return takeSerial(at, question, &out) }
         keep(question, at)
         if buffer[at + 1] & 0x80 != 0 {
             let reason = ModbusException.name(buffer[at + 2])
@@ -292,6 +320,17 @@ package struct ModbusRTU: DeviceDriver {
                 report(plan.values[index], question, data: at + 3, &out)
             }
         }
+    }
+
+    /// Another number than before is another meter. One that refuses has none, and nothing is missed.
+    private mutating func takeSerial(_ at: Int, _ question: ModbusQuestion, _ out: inout Outbox) {
+        asksSerial = false
+        guard buffer[at + 1] & 0x80 == 0, let exchange = plan.exchange else { return }
+        var serial: UInt64 = 0
+        for i in at + 3..<at + 3 + question.dataBytes { serial = serial << 8 | serial >> 56 ^ UInt64(buffer[i]) }
+        let before = identity.memory
+        if identity.isOther(serial, isProved: true) { out.report(exchange, event: "another serial number") }
+        if let memory = identity.memory, memory != before { out.remember(memory) }
     }
 
     /// Remembers what later answers need; a refusal takes it away.

@@ -33,6 +33,10 @@ struct RegisterPlan: Sendable {
     private(set) var flaws: [Flaw] = []
     /// Registers with decimals of values of later blocks; `RegisterValue.Decimals.kept` says which.
     private(set) var kept: [Block] = []
+    /// The registers with the meter's own number.
+    private(set) var serial: Block?
+    /// The channel that says when that number is another one; it comes after those of the profile.
+    private(set) var exchange: Int?
     let replyWithin: Duration
 
     /// Reads `settings`. Adds what is wrong to `problems`.
@@ -51,6 +55,11 @@ struct RegisterPlan: Sendable {
             readBlock(&fields, channels, &problems)
             fields.finish(&problems)
         }
+        if var fields = settings.map("serial", &problems) {
+            readSerial(&fields, &problems)
+            fields.finish(&problems)
+            exchange = channels.count
+        }
         for (index, channel) in channels.enumerated() where !values.contains(where: { $0.channel == index }) {
             problems.add(settings.position, "channel '\(channel.name)' is read nowhere; add it to a block's 'values'")
         }
@@ -64,6 +73,27 @@ struct RegisterPlan: Sendable {
         case even8 = "8E1"
         case odd8 = "8O1"
         case none8TwoStops = "8N2"
+    }
+
+    /// `serial: { function: 3, address: 0xFC00, count: 2 }`
+    private mutating func readSerial(_ fields: inout Fields, _ problems: inout Problems) {
+        let function = fields.integer("function", in: 3...4, &problems)
+        let address = fields.integer("address", in: 0...0xFFFF, &problems)
+        let count = fields.integer("count", in: 1...16, &problems)
+        guard let function, let address, let count, address + count <= 0x10000 else {
+            return problems.add(
+                fields.position,
+                "'serial' needs 'function' 3 or 4, 'address' and 'count' of the registers with the meter's number, such as `{ function: 3, address: 0xFC00, count: 2 }`"
+            )
+        }
+        serial = Block(function: UInt8(function), address: UInt16(address), count: UInt16(count))
+        // It comes before the first block, where a late answer of any other could pass for it.
+        if blocks.contains(where: { $0.function == function && $0.question(to: 1).dataBytes == 2 * count }) {
+            problems.add(
+                fields.position,
+                "an answer to 'serial' is as long as that to a block, so that a late one could be taken for the other; let the block read one register more"
+            )
+        }
     }
 
     private mutating func readBlock(_ fields: inout Fields, _ channels: [Channel], _ problems: inout Problems) {

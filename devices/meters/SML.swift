@@ -22,6 +22,7 @@ package struct SML: DeviceDriver {
     private var snapshot = MeterSnapshot()
     /// What the totals of energy showed last, in and out.
     private var totals: [Total?] = [nil, nil]
+    private var identity = Identity()
 
     private struct Total: Sendable {
         let scaler: Int
@@ -31,6 +32,8 @@ package struct SML: DeviceDriver {
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {}
 
     package mutating func opened(_ out: inout Outbox) { frame.clear() }
+
+    package mutating func recall(_ memory: String) { identity.recall(memory) }
 
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
@@ -59,6 +62,8 @@ package struct SML: DeviceDriver {
         }
         if reader.isBroken { out.note(.badFrame, "a file whose list ends early or is no list") }
         if registers > 0 { out.alive() }
+        if let server = reader.server { snapshot.serial = Identity.hash(file.span, server) }
+        snapshot.reportExchange(&identity, isProved: !reader.isBroken, at: nil, &out)
         // Half a list may lack a tariff.
         snapshot.report(withEnergy: !reader.isBroken, at: nil, &out)
     }

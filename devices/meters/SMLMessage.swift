@@ -52,6 +52,8 @@ struct SMLReader {
     private var entriesLeft = 0
     /// Members behind the list: of the body, and of the message.
     private var membersBehind = 0
+    /// The octets that name the meter; nil before they were met, or where they are left out.
+    private(set) var server: Range<Int>?
     /// Something did not fit; nothing follows then.
     private(set) var isBroken = false
 
@@ -97,7 +99,9 @@ struct SMLReader {
             return expectEnd(b)
         }
         guard field(b) == .list(7) else { return isBroken = true }
-        for _ in 0..<4 { skip(b) }
+        skip(b)
+        if case .octets(let name) = field(b) { server = name }
+        for _ in 0..<2 { skip(b) }
         guard case .list(let entries) = field(b) else { return isBroken = true }
         entriesLeft = entries
         // Signature and gateway's time, then the message's own CRC.

@@ -15,6 +15,8 @@ struct TasmotaMeter {
     var factor = PhaseValues()  // 1
     var total = PhaseValues()  // kWh, drawn since `TotalStartTime`
     var export = PhaseValues()  // kWh, fed in
+    /// Which `TotalStartTime` it has, as a hash: another one where somebody set the counter, or exchanged the plug.
+    private(set) var started: UInt64?
     private var tariffs = PhaseValues()  // kWh, `total` by tariff
     private var exportTariffs = PhaseValues()  // kWh, `export` by tariff
 
@@ -55,6 +57,8 @@ struct TasmotaMeter {
                 factor.read(&json, b)
             } else if JSONScanner.equals(key, "Frequency", b) {
                 frequency.read(&json, b)
+            } else if JSONScanner.equals(key, "TotalStartTime", b) {
+                readStart(&json, b)
             } else if JSONScanner.equals(key, "ExportActive", b) {
                 export.read(&json, b)
             } else if JSONScanner.equals(key, "TotalTariff", b) {
@@ -65,6 +69,16 @@ struct TasmotaMeter {
                 json.skip(b)
             }
         }
+    }
+
+    private mutating func readStart(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+        guard let time = json.string(b) else {
+            json.skip(b)
+            return
+        }
+        // Before its clock was first set, a plug does not know.
+        let year = time.lowerBound..<min(time.lowerBound + 4, time.upperBound)
+        started = time.isEmpty || JSONScanner.equals(year, "1970", b) ? nil : Identity.hash(b, time)
     }
 
     /// Takes the value of `ANALOG`, where current clamps stand: `{"CTEnergy1":{"Energy":1.2,"Power":230,…},…}`.

@@ -13,6 +13,7 @@ struct TasmotaReport {
     /// How many channels per phase the last message had.
     private var phases = 0
     private var hasToldOfSum = false
+    private var identity = Identity()
 
     init(places: Places, channels: [Channel], outlet: Int?) {
         self.places = places
@@ -35,6 +36,7 @@ struct TasmotaReport {
         var relay: Int { export + 2 }
         var uptime: Int { export + 3 }
         var restart: Int { export + 4 }
+        var exchange: Int { export + 5 }
 
         init(phases: Int) {
             self.phases = phases > 1 ? phases : 0
@@ -70,7 +72,7 @@ struct TasmotaReport {
                 + each("energy") { .counter($0, .milliwattHour, resolution: step) }
                 + [
                     .counter("energy.export", .milliwattHour, resolution: step), .online, .gauge("relay", .one, 0...1),
-                    .gauge("uptime", .second, 0...1e10), Channel("restart", nil, .event),
+                    .gauge("uptime", .second, 0...1e10), Channel("restart", nil, .event), .exchange,
                 ]
         }
     }
@@ -93,6 +95,9 @@ struct TasmotaReport {
 
     mutating func report(_ meter: borrowing TasmotaMeter, _ out: inout Outbox) {
         out.alive()
+        if let started = meter.started, identity.isOther(started, isProved: true) {
+            out.report(places.exchange, event: "TotalStartTime")
+        }
         if meter.isMisshapen { out.note(.badValue, "ENERGY is no object") }
         let hasOutlets = meter.power.isList
         reportParts(meter.power, "Power", on: places.power, adds: true, hasOutlets, &out)

@@ -6,6 +6,7 @@ package import Model
 ///                                            "linkquality":142,"last_seen":"2026-08-12T05:30:05.114Z"}
 ///     zigbee2mqtt/3dprinter-a/availability  {"state":"online"} or online    retained
 ///     zigbee2mqtt/bridge/state              {"state":"offline"} or offline  retained; the bridge's last will
+///     zigbee2mqtt/bridge/devices            retained: what each device is and can tell, see ZigbeeListing.swift
 ///
 /// The bridge repeats all that it last heard of a device whenever one attribute comes in, and once more when it
 /// starts: that `power` stands in a message does not mean that it was measured. What is fresh is judged by
@@ -16,7 +17,7 @@ package struct Zigbee2MQTT: DeviceDriver {
         silence: .hours(1))
 
     private enum Message: Int, CaseIterable {
-        case state, availability, bridge
+        case state, availability, bridge, list
     }
 
     package let channels: [Channel]
@@ -27,9 +28,16 @@ package struct Zigbee2MQTT: DeviceDriver {
     private var memory: ZigbeeMemory
     /// The relay is open, and 0 W was reported because of it.
     private var isCut = false
+    private let friendlyName: [UInt8]?
+    /// What the bridge's list said of the units.
+    private var scales = InlineArray<8, Double?>(repeating: nil)
+    private var identity = Identity()
+    /// What was wrong with the list, said once.
+    private var complaint = ""
 
     private static let online = ZigbeeAttribute.measured.count
     private static let relay = online + 1
+    private static let exchange = relay + 1
     private static let power = 0
 
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
@@ -37,6 +45,7 @@ package struct Zigbee2MQTT: DeviceDriver {
         channels = settings.channels
         subscriptions = settings.subscriptions
         names = settings.names
+        friendlyName = settings.friendlyName
         isUncached = settings.isUncached
         memory = ZigbeeMemory(alwaysTellsPower: settings.alwaysTellsPower)
     }
@@ -51,6 +60,7 @@ package struct Zigbee2MQTT: DeviceDriver {
             if !source.isRetained { readState(bytes, &out) }
         case .availability: readAvailability(bytes, &out)
         case .bridge: readBridge(bytes, &out)
+        case .list: readList(bytes, &out)
         }
     }
 
@@ -59,7 +69,7 @@ package struct Zigbee2MQTT: DeviceDriver {
     private mutating func readState(_ b: borrowing Span<UInt8>, _ out: inout Outbox) {
         var json = JSONScanner()
         var heard = ZigbeeMessage()
-        heard.read(names, &json, b)
+        heard.read(names, scales, &json, b)
         guard json.finish(b), heard.isObject else { return out.note(.badFrame, "a state is no JSON object") }
         if heard.hasBadTime { out.note(.badValue, "last_seen is no time") }
         if heard.relay == .unusable { out.note(.unknownValue, "state is neither ON nor OFF") }
@@ -134,6 +144,39 @@ package struct Zigbee2MQTT: DeviceDriver {
         }
         if !isOnline { out.report(Self.online, online: false) }
     }
+
+    /// The list tells what stands behind the name: its make, its units, and whether it is there at all.
+    private mutating func readList(_ b: borrowing Span<UInt8>, _ out: inout Outbox) {
+        guard let friendlyName else { return }
+        let (listing, isWhole) = ZigbeeListing.find(friendlyName, names, b)
+        guard isWhole else { return out.note(.badFrame, "bridge/devices is no JSON list") }
+        guard let listing else {
+            let name = String(decoding: friendlyName, as: UTF8.self)
+            return complain("no device is called '\(name)' on the bridge; compare 'topic' with its page", &out)
+        }
+        scales = listing.scales
+        if !listing.description.isEmpty { out.describe(listing.description) }
+        if let address = listing.address {
+            let before = identity.memory
+            if identity.isOther(address, isProved: true) { out.report(Self.exchange, event: "another address") }
+            if let memory = identity.memory, memory != before { out.remember(memory) }
+        }
+        if !listing.strange.isEmpty {
+            complain("the bridge tells \(listing.strange.joined(separator: ", ")), which cannot be converted", &out)
+        } else if listing.measuresNothing {
+            complain("\(listing.description) tells neither power nor energy", &out)
+        } else {
+            complaint = ""
+        }
+    }
+
+    private mutating func complain(_ words: String, _ out: inout Outbox) {
+        guard complaint != words else { return }
+        complaint = words
+        out.note(.unknownValue, words)
+    }
+
+    package mutating func recall(_ memory: String) { identity.recall(memory) }
 
     /// `{"state":"online"}`, or the bare word of older versions.
     private static func isOnline(_ b: borrowing Span<UInt8>) -> Bool? {

@@ -6,17 +6,18 @@ struct ZigbeeAttribute {
     let channel: String
     /// From the bridge's unit to the channel's.
     let scale: Double
+    let unit: Unit
 
     /// In the order of the channels. Energy comes in kWh.
     static let measured: [ZigbeeAttribute] = [
-        ZigbeeAttribute(name: "power", channel: "power", scale: 1),
-        ZigbeeAttribute(name: "voltage", channel: "voltage", scale: 1),
-        ZigbeeAttribute(name: "current", channel: "current", scale: 1),
-        ZigbeeAttribute(name: "ac_frequency", channel: "frequency", scale: 1),
-        ZigbeeAttribute(name: "power_factor", channel: "power_factor", scale: 1),
-        ZigbeeAttribute(name: "energy", channel: "energy", scale: 1e6),
-        ZigbeeAttribute(name: "produced_energy", channel: "energy.export", scale: 1e6),
-        ZigbeeAttribute(name: "device_temperature", channel: "temperature", scale: 1),
+        ZigbeeAttribute(name: "power", channel: "power", scale: 1, unit: .watt),
+        ZigbeeAttribute(name: "voltage", channel: "voltage", scale: 1, unit: .volt),
+        ZigbeeAttribute(name: "current", channel: "current", scale: 1, unit: .ampere),
+        ZigbeeAttribute(name: "ac_frequency", channel: "frequency", scale: 1, unit: .hertz),
+        ZigbeeAttribute(name: "power_factor", channel: "power_factor", scale: 1, unit: .one),
+        ZigbeeAttribute(name: "energy", channel: "energy", scale: 1e6, unit: .milliwattHour),
+        ZigbeeAttribute(name: "produced_energy", channel: "energy.export", scale: 1e6, unit: .milliwattHour),
+        ZigbeeAttribute(name: "device_temperature", channel: "temperature", scale: 1, unit: .celsius),
     ]
     /// `measured`, and after them the relay.
     static let relay = measured.count
@@ -32,8 +33,11 @@ struct ZigbeeMessage {
     private(set) var hasBadTime = false
     private(set) var isObject = false
 
-    /// Takes the whole message. `names` are those of `ZigbeeAttribute.measured` and of the relay.
-    mutating func read(_ names: [[UInt8]], _ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+    /// Takes the whole message. `names` are those of `ZigbeeAttribute.measured` and of the relay; `scales` where the
+    /// bridge has told another unit than the usual one.
+    mutating func read(
+        _ names: [[UInt8]], _ scales: InlineArray<8, Double?>, _ json: inout JSONScanner, _ b: borrowing Span<UInt8>
+    ) {
         guard json.beginObject(b) else { return }
         isObject = true
         while let key = json.nextKey(b) {
@@ -45,8 +49,9 @@ struct ZigbeeMessage {
                 if index == ZigbeeAttribute.relay {
                     relay = Self.readSwitch(&json, b)
                 } else {
-                    let scale = ZigbeeAttribute.measured[index].scale
-                    values[index] = .read(&json, b, times: scale, isWhole: scale != 1)
+                    let attribute = ZigbeeAttribute.measured[index]
+                    values[index] = .read(
+                        &json, b, times: scales[index] ?? attribute.scale, isWhole: attribute.unit == .milliwattHour)
                 }
             } else {
                 json.skip(b)
@@ -54,7 +59,7 @@ struct ZigbeeMessage {
         }
     }
 
-    private static func index(_ key: Range<Int>, _ names: [[UInt8]], _ b: borrowing Span<UInt8>) -> Int? {
+    static func index(_ key: Range<Int>, _ names: [[UInt8]], _ b: borrowing Span<UInt8>) -> Int? {
         for index in names.indices where names[index].count == key.count {
             var place = 0
             while place < key.count, names[index][place] == b[key.lowerBound + place] { place += 1 }

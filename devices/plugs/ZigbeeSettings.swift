@@ -15,6 +15,8 @@ struct ZigbeeSettings {
     let subscriptions: [String]
     let channels: [Channel]
     let names: [[UInt8]]
+    /// nil where a recording's is meant, whatever it is.
+    let friendlyName: [UInt8]?
     let isUncached: Bool
     let alwaysTellsPower: Bool
 
@@ -48,7 +50,10 @@ struct ZigbeeSettings {
             problems.add(endpointPlace, "'endpoint' must be as in the device's attributes: l2 for power_l2")
         }
         guard let name, problems.all.count == before else { return nil }
-        subscriptions = ["\(base)/\(name)", "\(base)/\(name)/availability", "\(base)/bridge/state"]
+        subscriptions = [
+            "\(base)/\(name)", "\(base)/\(name)/availability", "\(base)/bridge/state", "\(base)/bridge/devices",
+        ]
+        friendlyName = name == "+" ? nil : Array(name.utf8)
         let suffix = endpoint.map { "_\($0)" } ?? ""
         names = (ZigbeeAttribute.measured.map(\.name) + ["state"]).map { Array("\($0)\(suffix)".utf8) }
         channels = Self.channels(rating: rating ?? 25_000, digits: digits ?? 2)
@@ -69,7 +74,7 @@ struct ZigbeeSettings {
             case "temperature": .gauge("temperature", .celsius, -60...200)
             default: .counter(attribute.channel, .milliwattHour, resolution: step)
             }
-        } + [.online, .gauge("relay", .one, 0...1)]
+        } + [.online, .gauge("relay", .one, 0...1), .exchange]
     }
 
     private static func topic(
