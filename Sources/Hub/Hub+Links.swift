@@ -34,10 +34,14 @@ extension Hub {
     /// Sends a driver's request on the link that it reads from.
     mutating func send(_ request: Request, for index: Int, at now: Now) {
         switch (request, devices[index].configuration.link) {
-        case (.write(let bytes, let replyWithin), .line(let line)):
+        case (.write(let bytes, let replyWithin, let pause), .line(let line)):
             guard lines[line].isOpen else { return }
-            act(.write(line: line, bytes: bytes))
-            if let replyWithin { lines[line].asked = (index, now.moment + linkTime(replyWithin)) }
+            if pause > .zero {
+                lines[line].unsent = (bytes, now.moment + linkTime(pause))
+            } else {
+                act(.write(line: line, bytes: bytes))
+            }
+            if let replyWithin { lines[line].asked = (index, now.moment + linkTime(pause) + linkTime(replyWithin)) }
         case (.publish(let topic, let payload), .broker(let broker)):
             act(.publish(broker: broker, topic: topic, payload: payload))
         case (.ask(let path, let headers, let replyWithin), _):
@@ -50,6 +54,10 @@ extension Hub {
     /// Ends turns that got no answer and gives the next ones.
     mutating func serveLines(at now: Now) {
         for index in lines.indices where lines[index].isOpen {
+            if let (bytes, time) = lines[index].unsent, now.moment >= time {
+                lines[index].unsent = nil
+                act(.write(line: index, bytes: bytes))
+            }
             if let asked = lines[index].asked, now.moment >= asked.until {
                 lines[index].asked = nil
                 lines[index].quietUntil = now.moment + linkTime(.milliseconds(100))
@@ -87,6 +95,7 @@ extension Hub {
     var lineDeadline: Moment {
         var earliest = turnDeadline
         for line in lines where line.isOpen {
+            if let unsent = line.unsent { earliest = min(earliest, unsent.at) }
             if let asked = line.asked {
                 earliest = min(earliest, asked.until)
             } else if line.turns == .own {

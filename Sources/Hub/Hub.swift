@@ -222,6 +222,7 @@ package struct Hub {
         lines[index].isOpen = isOpen
         lines[index].trouble = reason
         lines[index].asked = nil
+        lines[index].unsent = nil
         act(.log(isOpen ? .notice : .warning, "serial \(reason)"))
         for device in lines[index].devices {
             guard isOpen else {

@@ -69,6 +69,8 @@ struct LineRuntime {
     var trouble = "not opened yet"
     /// Who was asked, and until when the answer may come.
     var asked: (device: Int, until: Moment)?
+    /// What is to be said once the device listens again.
+    var unsent: (bytes: [UInt8], at: Moment)?
     /// Nobody may speak before.
     var quietUntil = Moment(nanoseconds: .min)
     /// Bytes that came while nobody was asked.

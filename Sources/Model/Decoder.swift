@@ -119,7 +119,7 @@ package struct Decoder {
             out(text)
         }
         if outbox.isAnswered { question = .none }
-        if case .write(_, let limit?) = outbox.request { question = .asked(replyWithin: limit, heard: time) }
+        if case .write(_, let limit?, _) = outbox.request { question = .asked(replyWithin: limit, heard: time) }
         outbox.removeAll()
     }
 

@@ -37,6 +37,10 @@ package protocol DeviceDriver: Sendable {
     /// What `Outbox.remember` kept before the gateway was started again; comes before `opened`, once.
     mutating func recall(_ memory: String)
 
+    /// A message as it may be shown or written down, where it could hold something of a person: the same readings come of
+    /// it, and nobody is named in it. nil where it may stay as it is.
+    func withoutPersons(_ payload: borrowing Span<UInt8>, from source: borrowing Source) -> [UInt8]?
+
     /// Somebody else's request was seen on the line, or one from a recording: expect its reply.
     mutating func overheard(_ request: borrowing Span<UInt8>)
 }
@@ -48,6 +52,7 @@ extension DeviceDriver {
     package mutating func noReply(_ out: inout Outbox) { out.note(.noReply, "no answer in time") }
     package mutating func overheard(_ request: borrowing Span<UInt8>) {}
     package mutating func recall(_ memory: String) {}
+    package func withoutPersons(_ payload: borrowing Span<UInt8>, from source: borrowing Source) -> [UInt8]? { nil }
 }
 
 /// Where a chunk came from.
@@ -224,8 +229,9 @@ package struct Outbox: Equatable, Sendable {
 
 /// Something to say to the device on the link that it is read from.
 package enum Request: Hashable, Sendable {
-    /// Bytes for a serial line, and how long to wait for an answer; nil expects none.
-    case write([UInt8], replyWithin: Duration?)
+    /// Bytes for a serial line, and how long to wait for an answer; nil expects none. `after`: the device needs so long
+    /// before it listens again.
+    case write([UInt8], replyWithin: Duration?, after: Duration = .zero)
     /// A message for the broker.
     case publish(topic: String, payload: [UInt8])
     /// A question over HTTP, and how long to wait for its answer. `path` begins with a slash and holds what stands behind

@@ -4,9 +4,10 @@ import Meters
 import Model
 import Plugs
 import Ports
+import Workshop
 
 /// Who recognises what, by family. A family that can recognise its devices adds its line here.
-let allRecognisers: [any Recogniser.Type] = [PlugRecogniser.self]
+let allRecognisers: [any Recogniser.Type] = [PlugRecogniser.self, AccessRecogniser.self]
 let allScanners: [any BusScanner.Type] = [ModbusScan.self]
 
 /// `fabgate discover`: what is there, as configuration.
@@ -93,7 +94,7 @@ final class Discovery {
         var driver = device.driver
         var out = Outbox()
         driver.poll(&out)
-        if case .write(let bytes, _)? = out.request { return bytes.first.map(Int.init) }
+        if case .write(let bytes, _, _)? = out.request { return bytes.first.map(Int.init) }
         return nil
     }
 

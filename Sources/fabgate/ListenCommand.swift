@@ -72,7 +72,8 @@ final class Listening {
         let outcome = gateway.take(event, at: now)
         switch event {
         case .message(let broker, let topic, let payload, let isRetained):
-            tell(message: topic, payload, isRetained, broker, outcome, now)
+            let shown = configuration.withoutPersons(payload, topic: topic, isRetained: isRetained, broker: broker)
+            tell(message: topic, shown, isRetained, broker, outcome, now)
         case .bytes(let line, let bytes): tell(bytes: bytes, line, outcome, now)
         case .answered(let endpoint, _, let path, let result): tell(answer: result, path, endpoint, outcome, now)
         case .broker(_, let isUp, let reason): Log.write(isUp ? .notice : .warning, reason)

@@ -77,8 +77,10 @@ final class Recording {
     private func take(_ event: Wires.Event) {
         let now = clock.now()
         switch event {
-        case .message(_, let topic, let payload, let isRetained):
+        case .message(let broker, let topic, let raw, let isRetained):
             messages += 1
+            let payload = options.configuration.withoutPersons(
+                raw, topic: topic, isRetained: isRetained, broker: broker)
             payloadBytes += payload.count
             // Enough to tell a lab from a flood.
             if topics.count < 10_000 { topics.insert(topic) }

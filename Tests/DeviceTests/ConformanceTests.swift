@@ -36,6 +36,40 @@ import Testing
         #expect(model.recordings.count >= 2, "a model has at least two recordings, one of trouble")
     }
 
+    /// A model is known when it is known how it says that something is wrong: a fault, a value that it does not know, a
+    /// device that is gone or starts anew, a job that failed.
+    @Test(arguments: ModelFolder.all)
+    func oneRecordingIsOfTrouble(_ model: ModelFolder) throws {
+        let signs = [
+            #""fault":"#, #""value":null"#, #""channel":"online","value":0"#, #""value":"fault""#, #""value":"failed""#,
+            #""value":"interrupted""#, #""channel":"restart""#, #""channel":"exchange""#,
+        ]
+        let readings = try model.recordings.map { try String(contentsOf: $0.golden, encoding: .utf8) }
+        #expect(readings.contains { text in signs.contains { text.contains($0) } }, "nothing ever goes wrong")
+    }
+
+    /// What is written down of a recording without persons gives the same readings.
+    @Test(arguments: Recording.all.filter { $0.model.family == "workshop" })
+    func withoutPersonsItReadsTheSame(_ recording: Recording) throws {
+        let driver = try recording.model.makeDriver().driver
+        let lines = try recording.lines()
+        let clean = lines.map { line in
+            guard case .mqtt(let topic, let payload, let isRetained) = line.link,
+                let index = driver.subscriptions.firstIndex(where: { TopicFilter.matches($0, topic) }),
+                let clean = driver.withoutPersons(
+                    payload.span, from: Source(topic: topic, subscription: index, isRetained: isRetained))
+            else { return line }
+            return CaptureLine(time: line.time, .mqtt(topic: topic, payload: clean, retained: isRetained))
+        }
+        func shape(_ lines: [CaptureLine]) throws -> [String] {
+            // A word's length stands in a fault's detail, and is that of the mark.
+            try decode(lines, of: recording.model).map {
+                $0.replacing(/a (word|message) of [0-9]+ bytes/, with: "a word")
+            }
+        }
+        #expect(try shape(clean) == shape(lines))
+    }
+
     @Test(arguments: ModelFolder.all)
     func channelsAreNamedAndMeasured(_ model: ModelFolder) throws {
         let (driver, info) = try model.makeDriver()

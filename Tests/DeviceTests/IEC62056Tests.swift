@@ -48,8 +48,32 @@ import Testing
         let bytes = list()
         out = driver.says(Array(bytes.prefix(12)))
         #expect(out.bytesToSend == [6] + Array((acknowledge + "\r\n").utf8) && !out.isAnswered)
+        guard case .write(_, _, let pause)? = out.request else { return }
+        #expect(pause == .milliseconds(220))
         out = driver.says(Array(bytes.dropFirst(12)))
         #expect(driver.words(out) == readings && out.isAnswered && out.request == nil)
+    }
+
+    /// The maker's third letter says how soon the meter listens.
+    @Test func aQuickMeterIsAcknowledgedSooner() throws {
+        var driver = try driver("{ mode: readout }")
+        var out = Outbox()
+        driver.poll(&out)
+        out = driver.says("/MKs5FAB01\r\n")
+        guard case .write(_, _, let pause)? = out.request else {
+            Issue.record("no acknowledge")
+            return
+        }
+        #expect(pause == .milliseconds(30))
+    }
+
+    @Test func theErrorRegisterIsTold() throws {
+        var driver = try driver()
+        var lines = Self.registers
+        lines[0] = "F.F(00000010)"
+        let out = driver.says(list(lines))
+        #expect(out.faults == [Fault(.sensorFault, "the meter's error register shows 00000010")])
+        #expect(driver.words(out) == readings)
     }
 
     @Test func silenceIsTold() throws {

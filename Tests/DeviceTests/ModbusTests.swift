@@ -77,7 +77,7 @@ extension DeviceDriver {
 
 extension Outbox {
     var bytesToSend: [UInt8]? {
-        guard case .write(let bytes, _) = request else { return nil }
+        guard case .write(let bytes, _, _) = request else { return nil }
         return bytes
     }
     var kinds: [Fault.Kind] { faults.map(\.kind) }

@@ -2,6 +2,7 @@ import Meters
 import Model
 import Plugs
 import Testing
+import Workshop
 
 /// What is recognised is also what a stranger can say: nothing of it traps, grows without end, or gives an entry that is
 /// none.
@@ -26,6 +27,28 @@ import Testing
             let drivers = Set(recogniser.proposals.map(\.driver))
             #expect(drivers.contains(driver), "\(name): \(drivers)")
         }
+    }
+
+    @Test(arguments: ["fab-o-matic", "esp-rfid", "tasmota-rfid", "fabaccess", "esphome-reader"])
+    func readersAreRecognisedAndNobodyElse(_ name: String) throws {
+        let model = try #require(ModelFolder.all.first { $0.name == name })
+        var recogniser = AccessRecogniser()
+        for line in try model.recordings.flatMap({ try $0.lines() }) {
+            guard case .mqtt(let topic, let payload, _) = line.link else { continue }
+            recogniser.hear(payload.span, on: topic)
+        }
+        #expect(recogniser.proposals.contains { $0.model == name && $0.driver == "access-reader" })
+        #expect(recogniser.proposals.allSatisfy { $0.model == name })
+        for text in recogniser.proposals.map({ "\($0)" }) {
+            for secret in ["04a1", "Ada", "ada@", "BA839D07", "4f2a11cc"] { #expect(!text.contains(secret)) }
+        }
+        // What others say is no reader.
+        var stranger = AccessRecogniser()
+        for (topic, payload) in try messages() where !topic.contains("reader") && !topic.contains("machine") {
+            stranger.hear(payload.span, on: topic)
+        }
+        let topics = stranger.proposals.flatMap(\.topics)
+        #expect(topics.allSatisfy { $0.hasPrefix("esp-rfid") || $0.hasPrefix("fabaccess") || $0.hasPrefix("tele/") })
     }
 
     @Test func whoSpokeFirstMakesNoDifference() throws {

@@ -62,6 +62,15 @@ import Testing
 
     private func driver() throws -> SML { try SerialBench.model(SML.self, "meters/models/sml-meter") }
 
+    /// 356.24 W in two octets, with and without knowing that the meter has no sign.
+    @Test func powerWithoutASign() throws {
+        let bytes = file([entry(16, 7, unit: 27, scaler: -2, value: [0x53, 0x8B, 0x28])])
+        for (keys, said) in [("{}", "power=-299.12"), ("{ unsigned_power: true }", "power=356.24")] {
+            var driver = try SerialBench.model(SML.self, "meters/models/sml-meter", keys: keys)
+            #expect(driver.words(driver.says(bytes)) == [said])
+        }
+    }
+
     @Test func readsAFile() throws {
         var driver = try driver()
         let out = driver.says(known)

@@ -9,14 +9,18 @@ private struct Bus {
     var hub: Hub
     var now = Now(moment: Moment(nanoseconds: 0), wall: Instant(milliseconds: 1_790_000_000_000))
 
-    init() throws {
+    init(
+        devices: String = """
+        - { id: one, driver: modbus-rtu, model: eastron-sdm120, serial: bus, unit: 1, every: 1 s }
+          - { id: two, driver: modbus-rtu, model: eastron-sdm120, serial: bus, unit: 2, every: 1 s }
+        """
+    ) throws {
         var reader = ConfigurationReader(catalog: try loadCatalog()) { try CivilZone.load($0) }
         let text = """
             lab: { id: "urn:x:bus", timezone: UTC }
             serial: [{ name: bus, port: bus }]
             devices:
-              - { id: one, driver: modbus-rtu, model: eastron-sdm120, serial: bus, unit: 1, every: 1 s }
-              - { id: two, driver: modbus-rtu, model: eastron-sdm120, serial: bus, unit: 2, every: 1 s }
+              \(devices)
 
             """
         let configuration = try #require(
@@ -80,6 +84,16 @@ private func answer(to request: [UInt8], from unit: UInt8? = nil) -> [UInt8] {
 }
 
 @Suite struct BusTests {
+    /// A meter after IEC 62056-21 does not hear an acknowledge that comes at once.
+    @Test func anAcknowledgeWaitsForTheMeter() throws {
+        var bus = try Bus(
+            devices: "- { id: meter, driver: iec62056-21, serial: bus, mode: readout, every: 1 min }")
+        #expect(try bus.question() == Array("/?!\r\n".utf8))
+        #expect(bus.hear(Array("/MKS5FAB01\r\n".utf8)).isEmpty)
+        #expect(bus.pass(219).isEmpty)
+        #expect(bus.pass(2) == [[6, 0x30, 0x30, 0x30, 13, 10]])
+    }
+
     @Test func unitsTakeTurnsAndAreAnswered() throws {
         var bus = try Bus()
         for _ in 0..<40 {

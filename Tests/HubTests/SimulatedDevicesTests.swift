@@ -35,7 +35,7 @@ private struct Wired<Driver: DeviceDriver> {
         driver.poll(&out)
         // A device may ask several questions, one after the other.
         for _ in 0..<8 {
-            guard case .write(let bytes, _) = out.request else { break }
+            guard case .write(let bytes, _, _) = out.request else { break }
             out.removeAll()
             let replies = lab.received(bytes, on: wire, at: time)
             for reply in replies { receive(reply, at: time, &out) }

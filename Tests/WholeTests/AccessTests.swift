@@ -33,6 +33,11 @@ import Testing
         }
         let curl = ["curl", "-sN", "--max-time", "60", "http://127.0.0.1:\(port)/api/v1/events"]
         let events = try Program(curl, in: folder, name: "events")
+        // What is written down and shown on the way is no exception.
+        let capture = "\(folder.path)/capture.jsonl"
+        let recorder = try Program(
+            ["fabgate", "record", "--out", capture, "--config", file, "--topic", "#"], in: folder, name: "recorder")
+        let listener = try Program(["fabgate", "listen", "--config", file], in: folder, name: "listener")
         let person = #""uid":"04a1b2c3d4e5f6","name":"Ada Lovelace","email":"ada@example.org","member":"M-4711""#
         try await eventually("what the readers say") { () -> Bool? in
             try broker.publish("machine/laser", "{\"action\":\"startuse\",\(person)}")
@@ -43,6 +48,12 @@ import Testing
             try broker.publish("fabaccess/saw", "inuse Ada Lovelace")
             try broker.publish("fabaccess/saw", "Lovelace ada@example.org")
             let log = events.log
+            try broker.publish(
+                "another/reader", "{\"card_id\":\"04A1B2C3D4E5F6\",\"name\":\"Ada Lovelace\",\"volt\":5}")
+            guard listener.log.contains("another/reader"), listener.log.contains("laser-reader: "),
+                FileManager.default.contents(atPath: capture).map({ String(decoding: $0, as: UTF8.self) })?
+                    .contains("another/reader") == true
+            else { return nil }
             return ["laser-reader", "door", "saw"].allSatisfy {
                 log.contains("\"device\":\"\($0)\",\"channel\":\"occupied\"")
             }
@@ -54,6 +65,25 @@ import Testing
         }
         #expect(seen.contains("unknownValue") && seen.contains("\"occupied\""))
         gateway.end()
+        recorder.end()
+        listener.end()
+        let recorded = try String(contentsOfFile: capture, encoding: .utf8)
+        #expect(recorded.contains("startuse") && recorded.contains("volt") && listener.log.contains("occupied"))
+        for secret in Self.secrets {
+            #expect(!(recorded + listener.log).contains(secret), "\(secret) was recorded or shown")
+        }
+        // The recording is read like the messages.
+        let lasers = recorded.split(separator: "\n").filter { $0.contains("machine/laser") }.joined(separator: "\n")
+        let laserFile = try folder.write("laser.jsonl", lasers + "\n")
+        let decoded = try Program(
+            [
+                "sh", "-c",
+                "\(try Program.find("fabgate")) decode --driver access-reader --model fab-o-matic < \(laserFile)",
+            ], in: folder,
+            name: "decoded")
+        #expect(try await decoded.status() == 0, "\(decoded.log)")
+        #expect(
+            decoded.log.contains("started") && decoded.log.contains("unknownValue") && decoded.log.contains("badFrame"))
         let store = try FileManager.default.subpathsOfDirectory(atPath: "\(folder.path)/store")
         #expect(!store.isEmpty)
         for path in store {

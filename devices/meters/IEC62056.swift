@@ -12,6 +12,8 @@ package import Model
 ///
 /// In mode D a meter sends head and block by itself, most without 02, 03 and BCC: there the block ends with the `!` line.
 ///
+/// Between head and acknowledge lies the meter's reaction time, see `reactionTime`.
+///
 /// A driver cannot change its line's speed. So the acknowledge proposes the rate at which the line already is (`rate`,
 /// 300 baud unless set), which a meter must follow; or the meter pushes and nothing is asked.
 package struct IEC62056: DeviceDriver {
@@ -166,7 +168,7 @@ package struct IEC62056: DeviceDriver {
             if isAsked {
                 isAsked = false
                 // A long list at 300 baud takes more than a minute.
-                out.send(.write(acknowledge, replyWithin: .seconds(90)))
+                out.send(.write(acknowledge, replyWithin: .seconds(90), after: Self.reactionTime(line)))
             }
             return
         }
@@ -178,6 +180,12 @@ package struct IEC62056: DeviceDriver {
         takeRegister(line, &out)
     }
 
+    /// A meter that has spoken listens again after 200 ms at the earliest, one whose maker's third letter is small after
+    /// 20 ms. An acknowledge before that is lost.
+    private static func reactionTime(_ head: [UInt8]) -> Duration {
+        (0x61...0x7A).contains(head[3]) ? .milliseconds(30) : .milliseconds(220)
+    }
+
     private mutating func takeRegister(_ line: [UInt8], _ out: inout Outbox) {
         // More values of the line before, such as a load profile's.
         guard line.first != 0x28 else { return }
@@ -186,6 +194,11 @@ package struct IEC62056: DeviceDriver {
         if Self.isSerial(line.span), !parsed.value.isEmpty {
             snapshot.serial = Identity.hash(line.span, parsed.value)
             return
+        }
+        if line.starts(with: Self.errorLine), line[parsed.value].contains(where: { $0 != 0x30 }) {
+            out.note(
+                .sensorFault,
+                "the meter's error register shows \(String(decoding: line[parsed.value].prefix(24), as: UTF8.self))")
         }
         guard parsed.isPresentElectricity, let code = parsed.code, let quantity = ObisQuantity(code) else { return }
         guard let number = ObisLine.number(line.span, parsed.value), number.unit == quantity.unit else {
@@ -205,6 +218,8 @@ package struct IEC62056: DeviceDriver {
             line[end - 5] == 0x30 && line[end - 3] == 0x30 || line[end - 5] == 0x43 && line[end - 3] == 0x31
         return isNumbered && line[end - 4] == 0x2E && line[end - 2] == 0x2E && line[end - 1] == 0x30
     }
+
+    private static let errorLine = Array("F.F(".utf8)
 
     private mutating func finish(_ byte: UInt8, _ out: inout Outbox) {
         out.answered()

@@ -127,7 +127,7 @@ package struct ModbusScan: BusScanner {
         driver = ModbusRTU(&setup, &problems)
         guard driver != nil else { return hasFailed = true }
         var out = Outbox()
-        driver?.opened(&out)
+        // Not `opened`, which asks for a serial number: not every meter of a model tells one.
         driver?.poll(&out)
         take(out)
     }
@@ -148,7 +148,9 @@ package struct ModbusScan: BusScanner {
         for reading in out.readings {
             if case .number(let value) = reading.value { readings[reading.channel] = value }
         }
-        if !hasFailed, case .write(let bytes, let within)? = out.request { request = (bytes, within ?? Self.probeTime) }
+        if !hasFailed, case .write(let bytes, let within, _)? = out.request {
+            request = (bytes, within ?? Self.probeTime)
+        }
     }
 
     /// The turn of a model is over.

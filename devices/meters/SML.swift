@@ -29,7 +29,15 @@ package struct SML: DeviceDriver {
         let value: Double
     }
 
-    package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {}
+    /// Some DZG meters write 356.24 W, 35 624 steps, as a signed integer of two octets: −299.12 W.
+    private let hasUnsignedPower: Bool
+
+    /// Device key: `unsigned_power: true` for a meter with that mistake, which then cannot tell what flows out.
+    package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
+        let before = problems.all.count
+        hasUnsignedPower = setup.fields.flag("unsigned_power", &problems) ?? false
+        guard problems.all.count == before else { return nil }
+    }
 
     package mutating func opened(_ out: inout Outbox) { frame.clear() }
 
@@ -54,7 +62,7 @@ package struct SML: DeviceDriver {
         guard out.readings.count + channels.count <= 64 else { return out.note(.overrun, "too many files at once") }
         snapshot.clear()
         let file = frame.payload
-        var reader = SMLReader(count: file.count)
+        var reader = SMLReader(count: file.count, hasUnsignedPower: hasUnsignedPower)
         var registers = 0
         while let entry = reader.nextEntry(file.span) {
             registers += 1

@@ -57,7 +57,12 @@ struct SMLReader {
     /// Something did not fit; nothing follows then.
     private(set) var isBroken = false
 
-    init(count: Int) { self.count = count }
+    private let hasUnsignedPower: Bool
+
+    init(count: Int, hasUnsignedPower: Bool = false) {
+        self.count = count
+        self.hasUnsignedPower = hasUnsignedPower
+    }
 
     private enum Field: Equatable {
         case list(Int)
@@ -121,7 +126,7 @@ struct SMLReader {
         skip(b)
         let unit = integer(b)
         let scaler = integer(b)
-        let value = integer(b)
+        let value = integer(b, isUnsigned: hasUnsignedPower && unit == 27)
         skip(b)
         guard !isBroken, name.count == 6 else { return nil }
         let first = name.lowerBound
@@ -132,10 +137,10 @@ struct SMLReader {
     }
 
     /// An integer; nil for any other field.
-    private mutating func integer(_ b: borrowing Span<UInt8>) -> Int64? {
+    private mutating func integer(_ b: borrowing Span<UInt8>, isUnsigned: Bool = false) -> Int64? {
         let start = at
         switch field(b) {
-        case .integer(let range, let isSigned): return Self.number(b, range, isSigned: isSigned)
+        case .integer(let range, let isSigned): return Self.number(b, range, isSigned: isSigned && !isUnsigned)
         case .list:
             at = start
             skip(b)

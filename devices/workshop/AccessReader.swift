@@ -32,7 +32,7 @@ package struct AccessReader: DeviceDriver {
     package let subscriptions: [String]
     private static let occupied = 0, access = 1, online = 2
 
-    private let settings: AccessSettings
+    let settings: AccessSettings
     /// nil in a recording, which may have any.
     private let base: String?
     private var isTaken: Bool?
@@ -73,7 +73,7 @@ package struct AccessReader: DeviceDriver {
         readObject(json, &out)
     }
 
-    private func ends(_ topic: String, with below: String) -> Bool {
+    func ends(_ topic: String, with below: String) -> Bool {
         if let base { return topic.utf8.elementsEqual("\(base)/\(below)".utf8) }
         return topic.utf8.elementsEqual(below.utf8) || topic.hasSuffix("/" + below)
     }
@@ -134,7 +134,7 @@ package struct AccessReader: DeviceDriver {
     }
 
     /// Seconds since 1970, or a local time without a zone: only differences are taken.
-    private static func time(_ found: JSON?) -> Instant? {
+    static func time(_ found: JSON?) -> Instant? {
         switch found {
         case .number(let seconds)? where (0...4e9).contains(seconds): Instant(milliseconds: Int64(seconds * 1000))
         case .string(let text)?: Instant(text) ?? Instant(text + "Z")
