@@ -188,6 +188,7 @@ private func play(
 private func starts(_ gateway: GatewayTarget, _ broker: IngestBroker) throws -> BenchResult {
     var known: [Double] = []
     var new: [Double] = []
+    var used: [Double] = []
     for index in 0..<2 * IngestLoad.starts {
         gateway.stop()
         if index % 2 == 1 { try gateway.rename("started-\(index)") }
@@ -200,6 +201,7 @@ private func starts(_ gateway: GatewayTarget, _ broker: IngestBroker) throws -> 
             let (event, time) = try broker.nextEvent(of: gateway.clientID)
             guard case .acknowledged = event else { continue }
             if index % 2 == 1 { new.append(time - start) } else { known.append(time - start) }
+            used.append(gateway.cpu)
             break
         }
         publisher.end()
@@ -207,7 +209,10 @@ private func starts(_ gateway: GatewayTarget, _ broker: IngestBroker) throws -> 
     }
     return BenchResult(
         name: "ingest.start", count: IngestLoad.starts, cpuNanoseconds: 0, wallNanoseconds: middle(known),
-        figures: [("first_message_ms", middle(known) / 1e6), ("first_message_new_session_ms", middle(new) / 1e6)])
+        figures: [
+            ("first_message_ms", middle(known) / 1e6), ("first_message_new_session_ms", middle(new) / 1e6),
+            ("first_message_cpu_ms", middle(used) / 1e6),
+        ])
 }
 
 private func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

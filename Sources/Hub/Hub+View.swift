@@ -151,9 +151,11 @@ extension Hub {
                 .error, "slots/\(window)", "\(window) changed, but its slots are gone; it is not sent again",
                 "\(window) 구간이 바뀌었지만 슬롯이 덮어써져 다시 보내지 않습니다")
         }
-        for (index, device) in devices.enumerated() {
+        // A thousand devices and machines are looked at here, so that none is copied before there is a reason.
+        for index in devices.indices {
             let unit = unanswered(index)
-            guard device.isOnline == false || unit != nil else { continue }
+            guard devices[index].isOnline == false || unit != nil else { continue }
+            let device = devices[index]
             let id = device.configuration.id
             let endpoint = device.configuration.endpoint.map { endpoints[$0] }
             let why = endpoint?.isUp == false ? " (\(endpoint?.trouble ?? ""))" : ""
@@ -165,13 +167,15 @@ extension Hub {
                 "\(id) 응답 없음: 전원과 배선을 확인하세요\(why)" + (seconds.map { ". 지금은 \($0)초마다 묻습니다" } ?? ""),
                 machine: device.machine, since: device.lastSeen?.wall)
         }
-        for (index, machine) in machines.enumerated() where machine.usage.state == .fault {
+        for index in machines.indices where machines[index].usage.state == .fault {
+            let machine = machines[index]
             let name = machine.configuration.name
             add(
                 .error, "fault/\(machine.configuration.id)", "\(name): fault, \(machine.usage.reason)",
                 "\(name): 고장, \(machine.usage.reason)", machine: index, since: machine.usage.since)
         }
-        for (index, machine) in machines.enumerated() where machine.usage.state == .blocked {
+        for index in machines.indices where machines[index].usage.state == .blocked {
+            let machine = machines[index]
             let name = machine.configuration.name
             add(
                 .warning, "blocked/\(machine.configuration.id)", "\(name) needs a person: \(machine.usage.reason)",

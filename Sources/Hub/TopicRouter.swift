@@ -103,6 +103,8 @@ struct FilterTree: Sendable {
     }
 
     private var nodes = [Node()]
+    /// The levels of the filter that was added last, with their nodes: a device's filters begin alike.
+    private var last: [(level: ArraySlice<UInt8>, node: Int)] = []
 
     init(_ devices: [(device: Int, filters: [String])]) {
         for (device, filters) in devices {
@@ -110,6 +112,7 @@ struct FilterTree: Sendable {
                 add(Array(filter.utf8), Listener(device: device, subscription: subscription))
             }
         }
+        last = []
     }
 
     private static func levels(_ text: [UInt8]) -> [ArraySlice<UInt8>] {
@@ -118,19 +121,33 @@ struct FilterTree: Sendable {
 
     private mutating func add(_ filter: [UInt8], _ listener: Listener) {
         var node = 0
+        var depth = 0
         for level in Self.levels(filter) {
-            switch level {
-            case [UInt8(ascii: "#")]: return nodes[node].below.append(listener)
-            case [UInt8(ascii: "+")]:
-                if nodes[node].any == nil { nodes[node].any = grow() }
-                node = nodes[node].any ?? 0
-            default:
-                let key = Array(level)
-                if nodes[node].children[key] == nil { nodes[node].children[key] = grow() }
-                node = nodes[node].children[key] ?? 0
+            if level == [UInt8(ascii: "#")] { return nodes[node].below.append(listener) }
+            if depth < last.count, last[depth].level == level {
+                node = last[depth].node
+            } else {
+                last.removeSubrange(depth...)
+                node = child(of: node, level)
+                last.append((level, node))
             }
+            depth += 1
         }
         nodes[node].here.append(listener)
+    }
+
+    /// The node below `node`, made where there is none.
+    private mutating func child(of node: Int, _ level: ArraySlice<UInt8>) -> Int {
+        if level == [UInt8(ascii: "+")] {
+            let any = nodes[node].any ?? grow()
+            nodes[node].any = any
+            return any
+        }
+        let key = Array(level)
+        if let known = nodes[node].children[key] { return known }
+        let new = grow()
+        nodes[node].children[key] = new
+        return new
     }
 
     private mutating func grow() -> Int {

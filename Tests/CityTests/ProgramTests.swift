@@ -184,12 +184,16 @@ private final class Program {
             // Some kills hit the request on its way, some its commit, some the answer.
             let victim = kills < 6 && Int.random(in: 0..<3, using: &random) == 0
             if victim {
-                let delay = UInt32.random(in: 0...12_000, using: &random)
+                let delay = Int64.random(in: 0...12, using: &random)
                 let killer = Worker(name: "killer")
                 let pid = program.processID
                 killer.run {
-                    usleep(delay)
-                    kill(pid, SIGKILL)
+                    guard let loop = try? Loop() else { return }
+                    loop.after(.milliseconds(delay)) { [unowned loop] in
+                        kill(pid, SIGKILL)
+                        loop.stop(0)
+                    }
+                    _ = loop.run()
                 }
                 defer { killer.stop() }
                 settle(try program.push(batch.body, token: token), batch, &box, now, &confirmed)

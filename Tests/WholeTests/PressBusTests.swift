@@ -40,6 +40,9 @@ import Testing
                       3: ModbusSlaveContext(ir=e5cc, hr=e5cc), 5: ModbusSlaveContext(ir=meter, hr=meter)}
             context = ModbusServerContext(slaves=slaves, single=False)
 
+            async def pace(seconds):
+                await asyncio.sleep(seconds)
+
             async def work():
                 shots, boot, up = 1041, 3, 900
                 def say():
@@ -47,9 +50,9 @@ import Testing
                     os.write(board, line.encode())
                 while not os.path.exists(folder + "/begin"):
                     say()
-                    await asyncio.sleep(0.3)
+                    await pace(0.3)
                 for shot in range(6):
-                    await asyncio.sleep(1)
+                    await pace(1)
                     shots, up = shots + 1, up + 1
                     load[72] += 1 / 256
                     for address, word in floats(load).items():
@@ -59,7 +62,7 @@ import Testing
                         os.write(board, b'ets Jul 29 2019 12:21:46\\r\\n')
                     say()
                 while True:
-                    await asyncio.sleep(0.3)
+                    await pace(0.3)
                     up += 1
                     say()
                     if os.path.exists(folder + "/break"):
