@@ -277,7 +277,9 @@ package struct WindowSchedule: Sendable {
             guard let last = finished[grain], now.wall - finalAfter > last else { continue }
             let final = Window.ending(after: last, upTo: now.wall - finalAfter, grain, in: zone)
             if let last = final.last { finished[grain] = last.end }
-            windows += final.filter { !ended.contains($0) }
+            // After months without a word there are thousands of both.
+            let told = Set(ended)
+            windows += final.filter { !told.contains($0) }
         }
         if let changesDue, now.moment >= changesDue {
             lastChanges = now.moment
