@@ -165,6 +165,21 @@ import Testing
         #expect(printer.hears("octoPrint/event/PrintDone", #"{}"#) == [])
     }
 
+    /// A broker says again all that was not confirmed to it: two prints, in their order.
+    @Test func printsThatAreToldAgainCountOnce() throws {
+        var printer = try MessageBench.made(OctoPrint.self)
+        func tell() -> [String] {
+            [10, 30].flatMap { time in
+                printer.hears("octoPrint/event/PrintStarted", "{\"_timestamp\":\(time)}")
+                    + printer.hears(
+                        "octoPrint/event/PrinterStateChanged", "{\"state_id\":\"PRINTING\",\"_timestamp\":\(time)}")
+                    + printer.hears("octoPrint/event/PrintDone", "{\"_timestamp\":\(time + 9)}")
+            }
+        }
+        #expect(tell().filter { $0.hasPrefix("job=") } == ["job=completed", "job=completed"])
+        #expect(tell().filter { $0.hasPrefix("job=") } == [])
+    }
+
     @Test func waitingForAPersonIsBlocked() throws {
         try tell(
             print + [

@@ -22,9 +22,10 @@ struct OctoPrintJob {
     private var hasGap = false
     /// Nothing was heard since the link was opened. What comes first may be about anything.
     private var isFirst = true
-    // OctoPrint's own seconds of the last two events, by which one that was delivered twice is known.
-    private var lastStart: Double?
-    private var lastEnd: Double?
+    // OctoPrint's own seconds of the last events, by which one that was delivered twice is known: a broker repeats all
+    // that a gateway could not confirm, a whole print among it.
+    private var starts = SeenTimes()
+    private var ends = SeenTimes()
 
     var isOpen: Bool { phase == .started || phase == .found }
     /// Nothing of it was missed so far.
@@ -52,8 +53,7 @@ struct OctoPrintJob {
 
     /// PrintStarted. Returns how the print before ended, where that was missed.
     mutating func started(at time: Double?, key: UInt64?) -> JobOutcome? {
-        if time != nil, time == lastStart { return nil }
-        lastStart = time
+        guard starts.isNew(time) else { return nil }
         // Old versions say PRINTING before PrintStarted: that was this one.
         let isMissed = phase == .started || phase == .found && (hasGap || wasAway)
         defer {
@@ -77,17 +77,17 @@ struct OctoPrintJob {
 
     /// PrintDone or PrintFailed. Returns whether it counts.
     mutating func ended(at time: Double?) -> Bool {
+        let isNew = ends.isNew(time)
         let counts =
             switch phase {
-            case .started, .found: true
+            case .started, .found: isNew
             case .guessed: false
-            case .none: !isFirst && time != nil && time != lastEnd
+            case .none: !isFirst && time != nil && isNew
             }
         phase = .none
         key = nil
         wasAway = false
         isFirst = false
-        lastEnd = time
         return counts
     }
 
@@ -100,5 +100,19 @@ struct OctoPrintJob {
             wasAway = false
         }
         return guess
+    }
+}
+
+/// The times of the last sixteen events of a kind.
+private struct SeenTimes {
+    private var times: [Double] = []
+
+    /// Whether none of them had this time; one without a time is always new.
+    mutating func isNew(_ time: Double?) -> Bool {
+        guard let time else { return true }
+        guard !times.contains(time) else { return false }
+        if times.count == 16 { times.removeFirst() }
+        times.append(time)
+        return true
     }
 }
