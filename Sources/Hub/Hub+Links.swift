@@ -67,13 +67,21 @@ extension Hub {
             guard lines[index].turns == .own, lines[index].asked == nil, now.moment >= lines[index].quietUntil else {
                 continue
             }
-            let waiting = lines[index].devices.filter { devices[$0].nextTurn <= now.moment }
-            guard let next = waiting.min(by: { devices[$0].nextTurn < devices[$1].nextTurn }),
+            guard let next = longestWaiting(on: index), devices[next].nextTurn <= now.moment,
                 let interval = turnInterval(of: next)
             else { continue }
             devices[next].nextTurn = now.moment + interval
             _ = prompt(next, at: now) { $0.poll(&$1) }
         }
+    }
+
+    /// Whose turn on a line comes first.
+    private func longestWaiting(on line: Int) -> Int? {
+        var first: Int?
+        for device in lines[line].devices where first.map({ devices[device].nextTurn < devices[$0].nextTurn }) ?? true {
+            first = device
+        }
+        return first
     }
 
     /// How often a device is asked: as configured, and ever more rarely while it does not answer.
@@ -94,12 +102,12 @@ extension Hub {
     /// When the next turn or time-out comes.
     var lineDeadline: Moment {
         var earliest = turnDeadline
-        for line in lines where line.isOpen {
-            if let unsent = line.unsent { earliest = min(earliest, unsent.at) }
-            if let asked = line.asked {
+        for index in lines.indices where lines[index].isOpen {
+            if let unsent = lines[index].unsent { earliest = min(earliest, unsent.at) }
+            if let asked = lines[index].asked {
                 earliest = min(earliest, asked.until)
-            } else if line.turns == .own {
-                for device in line.devices { earliest = min(earliest, max(devices[device].nextTurn, line.quietUntil)) }
+            } else if lines[index].turns == .own, let next = longestWaiting(on: index) {
+                earliest = min(earliest, max(devices[next].nextTurn, lines[index].quietUntil))
             }
         }
         return earliest

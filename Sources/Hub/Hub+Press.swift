@@ -103,7 +103,6 @@ extension Hub {
 
     /// Zones that are hotter, or set hotter, than what is in the press bears. The gateway only says so.
     func heatAlerts(of index: Int) -> [Alert] {
-        guard case .press = machines[index].configuration.source else { return [] }
         let machine = machines[index]
         let polymer = machine.usage.mould?.polymer ?? machine.configuration.material.polymer
         let limit = polymer.most
@@ -137,7 +136,6 @@ extension Hub {
     func materialAlerts(of index: Int) -> [Alert] {
         let machine = machines[index]
         let rule = machine.configuration.material
-        guard rule.sources > 0 else { return [] }
         let now = lastLook.wall
         let (id, name) = (machine.configuration.id, machine.configuration.name)
         let midnight = configuration.lab.zone.start(of: configuration.lab.zone.date(at: now))

@@ -21,6 +21,12 @@ extension Hub {
         return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat, due.order))
     }
 
+    /// Ticks if it is time to; when it is time again. Mutating, so that nobody copies a hub to ask it that.
+    package mutating func tickIfDue(at now: Now) -> Moment {
+        if now.moment >= deadline { tick(at: now) }
+        return deadline
+    }
+
     /// The first moment that is later than `moment` by more than `length`.
     static func after(_ moment: Moment, _ length: Duration) -> Moment { moment + length + .milliseconds(1) }
 

@@ -151,13 +151,12 @@ extension Hub {
                 .error, "slots/\(window)", "\(window) changed, but its slots are gone; it is not sent again",
                 "\(window) 구간이 바뀌었지만 슬롯이 덮어써져 다시 보내지 않습니다")
         }
-        // A thousand devices and machines are looked at here, so that none is copied before there is a reason.
+        // By index here and below: a copy of all that is known of a device or a machine, each minute, is dear.
         for index in devices.indices {
-            let unit = unanswered(index)
+            let unit = devices[index].silentTurns >= 3 ? unanswered(index) : nil
             guard devices[index].isOnline == false || unit != nil else { continue }
-            let device = devices[index]
-            let id = device.configuration.id
-            let endpoint = device.configuration.endpoint.map { endpoints[$0] }
+            let id = devices[index].configuration.id
+            let endpoint = devices[index].configuration.endpoint.map { endpoints[$0] }
             let why = endpoint?.isUp == false ? " (\(endpoint?.trouble ?? ""))" : ""
             let seconds = unit.map { $0.askedEvery.milliseconds / 1000 }
             add(
@@ -165,23 +164,24 @@ extension Hub {
                 "\(id) does not answer; check its power and cable\(why)"
                     + (seconds.map { ". It is asked every \($0) s by now" } ?? ""),
                 "\(id) 응답 없음: 전원과 배선을 확인하세요\(why)" + (seconds.map { ". 지금은 \($0)초마다 묻습니다" } ?? ""),
-                machine: device.machine, since: device.lastSeen?.wall)
+                machine: devices[index].machine, since: devices[index].lastSeen?.wall)
         }
         for index in machines.indices where machines[index].usage.state == .fault {
-            let machine = machines[index]
-            let name = machine.configuration.name
+            let (name, why) = (machines[index].configuration.name, machines[index].usage.reason)
             add(
-                .error, "fault/\(machine.configuration.id)", "\(name): fault, \(machine.usage.reason)",
-                "\(name): 고장, \(machine.usage.reason)", machine: index, since: machine.usage.since)
+                .error, "fault/\(machines[index].configuration.id)", "\(name): fault, \(why)", "\(name): 고장, \(why)",
+                machine: index, since: machines[index].usage.since)
         }
         for index in machines.indices where machines[index].usage.state == .blocked {
-            let machine = machines[index]
-            let name = machine.configuration.name
+            let (name, why) = (machines[index].configuration.name, machines[index].usage.reason)
             add(
-                .warning, "blocked/\(machine.configuration.id)", "\(name) needs a person: \(machine.usage.reason)",
-                "\(name): 사람의 조치가 필요합니다 (\(machine.usage.reason))", machine: index, since: machine.usage.since)
+                .warning, "blocked/\(machines[index].configuration.id)", "\(name) needs a person: \(why)",
+                "\(name): 사람의 조치가 필요합니다 (\(why))", machine: index, since: machines[index].usage.since)
         }
-        for index in machines.indices { alerts += heatAlerts(of: index) + materialAlerts(of: index) }
+        for index in machines.indices {
+            if case .press = machines[index].configuration.source { alerts += heatAlerts(of: index) }
+            if machines[index].configuration.material.sources > 0 { alerts += materialAlerts(of: index) }
+        }
         return alerts.sorted { $0.severity == .error && $1.severity != .error }
     }
 

@@ -130,8 +130,7 @@ package enum JSON: Hashable, Sendable {
             }
             out.append(0x5D)
         case .object(let members):
-            // RFC 8785 sorts by UTF-16 code units.
-            let ordered = sorted ? members.sorted { $0.key.utf16.lexicographicallyPrecedes($1.key.utf16) } : members
+            let ordered = sorted ? JSON.ordered(members) : members
             out.append(0x7B)
             for (index, member) in ordered.enumerated() {
                 if index > 0 { out.append(0x2C) }
@@ -143,9 +142,31 @@ package enum JSON: Hashable, Sendable {
         }
     }
 
+    /// By UTF-16 code units, as RFC 8785 asks. Members that stand in order already, as most do here, are not copied.
+    private static func ordered(_ members: [Member]) -> [Member] {
+        func precedes(_ a: String, _ b: String) -> Bool {
+            var (left, right) = (a.utf8.makeIterator(), b.utf8.makeIterator())
+            // Up to the first byte beyond ASCII both orders are the same.
+            while let x = left.next() {
+                guard let y = right.next() else { return false }
+                if x >= 0x80 || y >= 0x80 { return a.utf16.lexicographicallyPrecedes(b.utf16) }
+                if x != y { return x < y }
+            }
+            return right.next() != nil
+        }
+        for index in members.indices.dropFirst() where precedes(members[index].key, members[index - 1].key) {
+            return members.sorted { precedes($0.key, $1.key) }
+        }
+        return members
+    }
+
     /// A string with its quotes; escapes only what must be.
     package static func append(_ text: String, to out: inout [UInt8]) {
         out.append(0x22)
+        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x22 && $0 != 0x5C }) {
+            out.append(contentsOf: text.utf8)
+            return out.append(0x22)
+        }
         for byte in text.utf8 {
             switch byte {
             case 0x22: out.append(contentsOf: [0x5C, 0x22])

@@ -144,10 +144,10 @@ final class Gateway {
     private func turn() -> Model.Duration? {
         let now = clock.now()
         hub.isWatched = events.clients > 0
-        if now.moment >= hub.deadline { hub.tick(at: now) }
+        let deadline = hub.tickIfDue(at: now)
         carryOut()
         commit()
-        return clock.realDelay(until: hub.deadline, from: clock.now())
+        return clock.realDelay(until: deadline, from: clock.now())
     }
 
     private func carryOut() {

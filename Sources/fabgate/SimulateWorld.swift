@@ -66,6 +66,8 @@ package final class SimulatedWorld<Book: RollupBook> {
     private var queue: [Message] = []
     private var unacknowledged: [Message] = []
     private var lastSync: Instant
+    /// When the hub has to be looked at again.
+    private var hubDeadline = Moment(nanoseconds: 0)
     package internal(set) var audit: SimulationAudit
     /// The book at the end.
     package var book: Book { city.collector.book }
@@ -142,9 +144,9 @@ package final class SimulatedWorld<Book: RollupBook> {
             lab.advance(to: time) { said.append($0) }
             for emission in said { say(emission) }
             guard isDeadUntil == nil else { continue }
-            if now.moment >= hub.deadline { hub.tick(at: now) }
+            hubDeadline = hub.tickIfDue(at: now)
             carryOut()
-            commit()
+            if storeDisk != nil { commit() }
             deliver()
         }
     }
@@ -157,7 +159,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         if let isDeadUntil {
             next = min(next, isDeadUntil)
         } else {
-            next = min(next, time + max(.milliseconds(1), hub.deadline - now.moment))
+            next = min(next, time + max(.milliseconds(1), hubDeadline - now.moment))
             if let answer = city.due {
                 next = min(next, answer)
             } else if !disk.rows.isEmpty {
@@ -243,7 +245,10 @@ package final class SimulatedWorld<Book: RollupBook> {
                 switch effect {
                 case .write(let line, let bytes):
                     let wire = configuration.lines[line].name
-                    for reply in lab.received(bytes, on: wire, at: time) { say(.serial(wire: wire, bytes: reply)) }
+                    for reply in lab.received(bytes, on: wire, at: time) {
+                        say(.serial(wire: wire, bytes: reply))
+                        hubDeadline = now.moment
+                    }
                 case .window(let window): close(window)
                 case .publish, .ask, .event, .log: break
                 }
@@ -254,7 +259,8 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     // MARK: the store
 
-    /// As the gateway does it after each turn, and once a second where anything waits for a sync.
+    /// As the gateway does it after each turn, and once a second where anything waits for a sync. Where no write can
+    /// fail, it is enough to do it before anything depends on it: the gateway's death, and a window.
     private func commit() {
         do {
             _ = try hub.store.commit()
@@ -262,6 +268,7 @@ package final class SimulatedWorld<Book: RollupBook> {
             unacknowledged.removeAll(keepingCapacity: true)
         } catch {
             hub.storeFails("\(error)")
+            hubDeadline = now.moment
         }
         guard storeDisk != nil, hub.store.unsynced, time >= lastSync + .seconds(1) else { return }
         sync()
@@ -344,6 +351,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     func die(for length: Duration, losesPower: Bool = false) {
         guard isDeadUntil == nil else { return }
+        if storeDisk == nil { commit() }
         isDeadUntil = time + length
         hasNoPower = losesPower
         city.hangUp()
@@ -365,6 +373,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         isDeadUntil = nil
         hasNoPower = false
         hub = Hub(configuration, store: try RingStore(opening: region), at: now)
+        hubDeadline = now.moment
         audit.revived(hub.store.recovery.lost)
         outbox = RollupOutbox(
             epoch: 1, rows: Array(disk.rows.values), known: Array(disk.windows.values), seed: random.next(),
