@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/signalfd.h>
+#include <sys/timex.h>
 
 // syscall is variadic, which Swift cannot call. 434 is pidfd_open on every architecture; glibc wraps it since 2.36.
 static inline int fabgate_pidfd_open(int pid) {
@@ -43,4 +44,11 @@ static inline int fabgate_pipe(int both[2]) {
 static inline int fabgate_spawn_closing_from(void *file_actions, int first) {
     extern int posix_spawn_file_actions_addclosefrom_np(void *file_actions, int first);
     return posix_spawn_file_actions_addclosefrom_np(file_actions, first);
+}
+
+// Whether something keeps the kernel's clock right: a look that changes nothing.
+static inline int fabgate_clock_is_synchronised(void) {
+    struct timex state = {0};
+    int result = adjtimex(&state);
+    return result >= 0 && result != TIME_ERROR;
 }

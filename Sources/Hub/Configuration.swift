@@ -10,6 +10,8 @@ package struct Configuration: Sendable {
         package var name = ""
         package var zone = Zone.utc
         package var open = OpeningHours()
+        /// Somebody vouches for the computer's clock.
+        package var trustsClock = false
     }
 
     package struct TLSFiles: Hashable, Sendable {

@@ -91,7 +91,11 @@ package struct ConfigurationReader {
             do { configuration.lab.zone = try loadZone(name) } catch { problems.add(place, "\(error)") }
         }
         if var open = fields.map("open", &problems) { readOpeningHours(&open) }
+        configuration.lab.trustsClock = fields.choice("clock", of: ClockTrust.self, &problems) == .trusted
     }
+
+    /// Whether the computer's clock is looked at before it is believed.
+    private enum ClockTrust: String, CaseIterable { case checked, trusted }
 
     private mutating func readOpeningHours(_ fields: inout Fields) {
         let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

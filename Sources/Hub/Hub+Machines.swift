@@ -106,6 +106,7 @@ extension Hub {
             machines[index].mouldSeries = open("machine:\(machines[index].configuration.id)", "mould", nil, .event)
         }
         beatSeries = open(Self.ownDevice, "beat", nil, .event)
+        waitingSeries = open(Self.ownDevice, Self.waitingChannel, nil, .event)
         if devices.contains(where: { $0.series.contains(nil) && $0.channels.count > 1 }), storeTrouble == nil {
             let missing = devices.flatMap { device in
                 device.channels.indices.filter { device.series[$0] == nil && device.channels[$0].name != "online" }
@@ -165,7 +166,7 @@ extension Hub {
 
     /// Writes down that nothing is known from `time` on, and forgets what is shown as current.
     mutating func markBlind(_ reason: String, at time: Instant) {
-        if let beatSeries { store.append(beatSeries, time, .text(reason)) }
+        if let beatSeries { put(beatSeries, time, .text(reason)) }
         applyBlindness(reason, at: time)
     }
 }

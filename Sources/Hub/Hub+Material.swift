@@ -101,7 +101,7 @@ extension Hub {
 
     private mutating func note(_ name: String, _ machine: Int, at time: Instant) {
         guard let series = machines[machine].mouldSeries else { return }
-        store.append(series, time, .text(name))
+        put(series, time, .text(name))
         tally.stored += 1
     }
 

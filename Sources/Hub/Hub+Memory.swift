@@ -62,11 +62,16 @@ extension Hub {
     static let checkpointsApart = Duration.hours(6)
     /// Samples that came out of order are put right this often.
     static let orderEvery = Duration.seconds(60)
+    /// The word by which a stored mark tells that the gateway knew nothing from then on.
+    static let offReason = "gateway was off"
     /// So much is read at once.
     private static let stretch = Duration.hours(6)
 
     /// Computes all machines from the store, and marks the time since its last sample as not known.
-    mutating func remember(from start: Instant, at now: Now) {
+    /// - Parameter newest: that sample; what is newer in the store was said since.
+    mutating func remember(from start: Instant, newest: Instant?, at now: Now) {
+        let isAhead = store.newest.map { $0 > newest ?? .distantFuture } ?? false
+        if isAhead, let newest, let beatSeries { store.append(beatSeries, newest, .text(Self.offReason)) }
         recallMoulds(before: start)
         firstOldest = store.oldest
         // Nothing older than what is there can be read; where there is nothing, there is nothing to read.
@@ -79,13 +84,11 @@ extension Hub {
             }
         }
         slotsFrom = store.oldest(in: .slots)
-        // Before the hub writes anything itself: a gateway that starts for the first time was not off.
-        let newest = store.newest
         windows.begin(
             memory: max(store.oldest ?? now.wall, start), isWhole: store.oldest.map { $0 >= start } ?? true,
             newest: min(newest ?? now.wall, now.wall), slots: slotsFrom)
-        recallSlots(from: start, at: now)
-        if let newest { markBlind("gateway was off", at: min(newest, now.wall)) }
+        recallSlots(from: start, newest: newest, at: now)
+        if let newest, !isAhead { markBlind(Self.offReason, at: min(newest, now.wall)) }
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
         nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
     }

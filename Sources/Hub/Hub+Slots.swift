@@ -57,6 +57,7 @@ extension Hub {
 
     /// Writes what is known of slots that began before `end` and are over, or of all that began, where the gateway ends.
     package mutating func writeSlots(upTo end: Instant, isEnd: Bool = false) {
+        guard !isWaitingForClock else { return }
         for index in machines.indices {
             guard let series = machines[index].slotSeries, !machines[index].unwritten.isEmpty else { continue }
             let slots = machines[index].usage.slots
@@ -181,17 +182,19 @@ extension Hub {
     // MARK: after a restart
 
     /// Takes slots from the tier where it knows better than what was computed from samples: while counters and states
-    /// were still waiting for their first values, and before the configuration of the machine was changed.
-    mutating func recallSlots(from start: Instant, at now: Now) {
+    /// were still waiting for their first values, before the configuration of the machine was changed, and where samples
+    /// have become unreadable since.
+    mutating func recallSlots(from start: Instant, newest: Instant?, at now: Now) {
         slotsFrom = store.oldest(in: .slots)
         memoryFrom = start
+        let damaged = store.statistics.lost > 0 ? (newest ?? start).floor(to: Slot.length) : start
         var words: [UsageRule.Source: String] = [:]
         for index in machines.indices {
             let changed = noteRule(of: index, &words, from: start, at: now)
             guard let series = machines[index].slotSeries else { continue }
             let isWarm = windows.wholeFrom <= start
             let known = isWarm ? start : min(now.wall, start + Self.warmUp)
-            let border = max(known, changed.map { $0.floor(to: Slot.length) } ?? known)
+            let border = [known, changed?.floor(to: Slot.length) ?? known, damaged].max() ?? known
             for record in store.records(series, in: .slots, from: start, to: border) {
                 if let slot = Slot(fields: record.fields) { machines[index].usage.recall(slot, at: record.start) }
             }

@@ -5,9 +5,6 @@ package import Usage
 // What happens because time passes.
 
 extension Hub {
-    /// How far the wall clock may drift from the monotonic one between two looks before it counts as set.
-    static let clockTolerance = Duration.seconds(60)
-
     /// The word by which a stored mark tells that case from others.
     static let clockReason = "clock was set"
 
@@ -73,6 +70,7 @@ extension Hub {
             }
         }
         if now.moment >= due.windows { book(at: now) } else { tellTouched(at: now) }
+        guard !isWaitingForClock else { return tellAlerts() }
         if now.moment >= min(due.order, due.windows) { keepOrder(at: now) }
         if let again = windows.changesDue { due.windows = min(due.windows, again) }
         if now.moment >= due.windows {
@@ -120,6 +118,7 @@ extension Hub {
             self.due.machines = min(self.due.machines, due)
             tellState(of: index, glance)
             if glance.lastEvent != machines[index].lastCorrection { tellCorrections(of: index) }
+            guard !isWaitingForClock else { continue }
             noteOrder(of: index, at: now)
             noteSlots(of: index)
         }
@@ -157,9 +156,11 @@ extension Hub {
         let passed = now.moment - lastLook.moment
         let shown = now.wall - lastLook.wall
         let jump = shown.milliseconds - passed.milliseconds
-        guard jump.magnitude > (Self.clockTolerance * linkSpeed).milliseconds.magnitude else { return }
+        guard jump.magnitude > (TimeKeeper.tolerance * linkSpeed).milliseconds.magnitude else { return }
         act(.log(.warning, "the clock was set by \(jump / 1000) s; the time between is counted as unknown"))
+        // At both ends: sorted by time, what was stamped by the other clock may lie between what was not.
         markBlind(Self.clockReason, at: lastLook.wall)
+        markBlind(Self.clockReason, at: now.wall)
         due.windows = now.moment
     }
 

@@ -116,6 +116,12 @@ extension Hub {
         if let storeTrouble {
             add(.error, "store", "Samples are not stored: \(storeTrouble)", "측정값을 저장하지 못합니다: \(storeTrouble)")
         }
+        if let doubt = waiting?.doubt {
+            add(
+                .error, "clock",
+                "Nothing is rolled up: \(doubt.english). Set the clock or connect a time server; what is measured meanwhile gets its time then",
+                "집계하지 않습니다: \(doubt.korean). 시계를 맞추거나 시간 서버를 연결하세요. 그동안의 측정값은 이후에 시각이 매겨집니다")
+        }
         if store.isHolding {
             add(
                 .error, "store/full", "The store is full and waits for the outbox: new samples will be lost",

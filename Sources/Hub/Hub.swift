@@ -44,13 +44,24 @@ package struct Hub {
     var storeFailed = false
     /// Somebody watches live: readings are told, too.
     package var isWatched = false
+    /// Not nil while the time is not known.
+    var waiting: Waiting?
+    var waitingSeries: SeriesID?
+    /// The first of what got its time after the gateway had started.
+    var firstDated: Instant?
 
     /// Series names that belong to no device.
     static let ownDevice = "gateway"
     static let beat = Duration.seconds(60)
 
     /// Takes up what the store remembers, and marks the time since then as not known.
-    package init(_ configuration: Configuration, store: RingStore, at now: Now) {
+    /// - Parameters:
+    ///   - doubt: why the clock is not believed yet; then everything begins with `clockIsKnown`.
+    ///   - boot: the computer's start, as one word; the monotonic clock counts from there.
+    package init(
+        _ configuration: Configuration, store: RingStore, at now: Now, doubt: TimeKeeper.Doubt? = nil,
+        boot: String = "-"
+    ) {
         self.configuration = configuration
         self.store = store
         lastLook = now
@@ -76,14 +87,11 @@ package struct Hub {
             if device.every != nil { turnTakers.append(index) }
         }
         let roles = assignRoles()
-        // Usage begins with what is remembered, so that the first samples after it are not taken for the first ever.
-        let start = max(store.oldest ?? now.wall, now.wall - Slot.length * Int64(SlotTable.capacity - 8)).floor(
-            to: Slot.length)
         machines.reserveCapacity(configuration.machines.count)
         devices.reserveCapacity(configuration.devices.count)
         for machine in configuration.machines {
             machines.append(
-                MachineRuntime(configuration: machine, usage: makeUsage(machine, start: min(start, now.wall))))
+                MachineRuntime(configuration: machine, usage: makeUsage(machine, start: now.wall)))
         }
         for (index, device) in configuration.devices.enumerated() {
             devices.append(makeDevice(device, roles[index]))
@@ -92,7 +100,36 @@ package struct Hub {
         openSeries()
         openSlotSeries()
         recallMemories(at: now.wall)
-        remember(from: start, at: now)
+        if let doubt {
+            wait(doubt, boot: boot)
+        } else {
+            let newest = store.newest
+            _ = restamp(boot: boot, at: now)
+            begin(at: now, newest: newest)
+        }
+    }
+
+    /// From now on usage is computed, beginning with what is remembered.
+    /// - Parameter newest: where the store ended when the process started.
+    mutating func begin(at now: Now, newest: Instant?) {
+        // Nothing that was sorted by a clock that is not believed any more counts.
+        due = Deadlines()
+        due.silence = now.moment
+        nextCheckpoint = .distantPast
+        let capacity = Slot.length * Int64(SlotTable.capacity - 8)
+        // Where nothing was stored before, what has just got its time is the first.
+        let oldest = newest == nil ? min(now.wall, firstDated ?? now.wall) : store.oldest ?? now.wall
+        // So that the first samples after what is remembered are not taken for the first ever.
+        let start = min(max(oldest, now.wall - capacity).floor(to: Slot.length), now.wall)
+        windows = WindowSchedule(
+            zone: configuration.lab.zone, finalAfter: configuration.rollups.finalAfter, start: now.wall)
+        for index in machines.indices {
+            machines[index].usage = makeUsage(machines[index].configuration, start: start)
+            machines[index].checkpoints = []
+            machines[index].unwritten = []
+            machines[index].disorder = nil
+        }
+        remember(from: start, newest: newest, at: now)
     }
 
     package mutating func takeEffects() -> [Effect] {
@@ -302,7 +339,7 @@ package struct Hub {
         }
         devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
         if let series = devices[index].series[reading.channel] {
-            store.append(series, time, StoredValue(reading.value))
+            put(series, time, StoredValue(reading.value))
             tally.stored += 1
         } else {
             tally.noSeries += 1
@@ -334,7 +371,7 @@ package struct Hub {
         if isOnline { due.silence = min(due.silence, lastLook.moment) }
         if !isOnline { devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count) }
         if let series = devices[index].onlineSeries {
-            store.append(series, time, .number(isOnline ? 1 : 0))
+            put(series, time, .number(isOnline ? 1 : 0))
             tally.marks += 1
         }
         applyOnline(isOnline, device: index, at: time)

@@ -178,6 +178,8 @@ package struct Tally: Hashable, Sendable {
     package var noSeries = 0
     /// Too old by the device's own time, or a word that stands in no table; each is a fault of the device, too.
     package var unusable = 0
+    /// Stored without a time that anybody can know, and left out.
+    package var undated = 0
     /// A device said whether it is there: kept as a mark where that is new, see `marks`.
     package var lifeSigns = 0
     /// Samples that the gateway made itself, when a device came or went.

@@ -61,6 +61,12 @@ enum Metrics {
                 (label("reason", "too_late"), Double(store.tooLate)),
                 (label("reason", "store_refused"), Double(store.refused)),
             ])
+        family(
+            "clock_known", "gauge", "0 while the computer's clock is not believed and samples wait for their time.",
+            [("", hub.isWaitingForClock ? 0 : 1)])
+        family(
+            "samples_undated_total", "counter", "Samples of a start in which the clock was never right; left out.",
+            [("", Double(tally.undated))])
         family("marks_total", "counter", "Samples of the gateway's own.", [("", Double(tally.marks))])
         family("bus_bytes_unasked_total", "counter", "Bytes of late answers.", [("", Double(hub.unaskedBytes))])
         family(

@@ -24,6 +24,7 @@ final class CityPusher {
     let city: Configuration.City
     let source: RollupSource
     private let clock: SystemClock
+    private let now: () -> Now
     private let loop: Loop
     private let disk: Worker
     private let client: HTTPClient
@@ -38,11 +39,12 @@ final class CityPusher {
     private var isStopped = false
 
     init(
-        _ city: Configuration.City, configuration: Configuration, clock: SystemClock, loop: Loop, disk: Worker,
-        onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void
+        _ city: Configuration.City, configuration: Configuration, clock: SystemClock, now: @escaping () -> Now, loop: Loop,
+        disk: Worker, onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void
     ) throws {
         self.city = city
         self.clock = clock
+        self.now = now
         self.loop = loop
         self.disk = disk
         self.onPersisted = onPersisted
@@ -94,7 +96,7 @@ final class CityPusher {
 
     /// Takes the content of a window. `after` must have worked before it is kept: it makes the samples durable.
     func offer(_ content: RollupContent, after: @escaping @Sendable () throws -> Void) {
-        let row = outbox.offer(content, now: clock.now().wall)
+        let row = outbox.offer(content, now: now().wall)
         let effects = outbox.takeEffects()
         guard row != nil || !effects.isEmpty else { return }
         let all = (row.map { [OutboxEffect.persist($0)] } ?? []) + effects
@@ -136,7 +138,7 @@ final class CityPusher {
         if let timer { loop.cancel(timer) }
         timer = nil
         guard !isStopped else { return }
-        let now = clock.now()
+        let now = self.now()
         guard let batch = outbox.nextBatch(now: now.moment) else { return wait(now) }
         var headers = [("Content-Type", "application/json"), ("Authorization", "Bearer \(credential.token)")]
         var body = batch.body
@@ -164,7 +166,7 @@ final class CityPusher {
 
     private func handle(_ answer: PushAnswer) {
         let before = outbox.status.trouble
-        let effects = outbox.handle(answer, now: clock.now())
+        let effects = outbox.handle(answer, now: now())
         if let trouble = outbox.status.trouble, trouble != before {
             Log.write(.warning, "city \(city.name): \(trouble); \(outbox.rows.count) rollups wait")
         } else if before != nil, outbox.status.trouble == nil {

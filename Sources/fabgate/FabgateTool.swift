@@ -1,4 +1,5 @@
 @preconcurrency import Glibc
+import Model
 import Ports
 import Store
 
@@ -79,4 +80,6 @@ enum FabgateTool {
 
 enum Version {
     static let number = "0.1.0"
+    /// No clock that shows an earlier time is right.
+    static let released = Instant("2026-11-01T00:00:00Z") ?? .distantPast
 }

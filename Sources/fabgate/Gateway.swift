@@ -15,6 +15,7 @@ final class Gateway {
 
     let configuration: Configuration
     let clock: SystemClock
+    private var keeper: TimeKeeper
     let loop: Loop
     var hub: Hub
     let events: EventStream
@@ -51,18 +52,27 @@ final class Gateway {
         disk = Worker(name: "disk")
         pages = Pages(folder: installation.pages)
         try Files.makeFolder(configuration.store.path)
-        (region, hub) = try Self.openHub(configuration, at: clock.now())
+        let store: RingStore
+        (region, store) = try Self.openStore(configuration)
+        // A fast clock is a demonstration's own and right by definition.
+        keeper = TimeKeeper(
+            clock.now(), SystemClock.trust, newest: store.newest, release: Version.released,
+            isTrusted: configuration.lab.trustsClock || configuration.simulation != nil,
+            speed: Int64(configuration.simulation?.speed ?? 1))
+        let now = keeper.now(clock.now()) { SystemClock.trust }
+        hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: SystemClock.boot)
         // Ids go on rising after a restart, so that a page that comes back is not told old news as new.
-        events = EventStream(firstID: UInt64(max(0, clock.now().wall.milliseconds)))
+        events = EventStream(firstID: UInt64(max(0, now.wall.milliseconds)))
         if let city = configuration.cities.first {
             pusher = try CityPusher(
-                city, configuration: configuration, clock: clock, loop: loop, disk: disk,
+                city, configuration: configuration, clock: clock, now: { [unowned self] in self.now() }, loop: loop,
+                disk: disk,
                 onPersisted: { [unowned self] in keepWhatCityNeeds() }, onResult: { [unowned self] in told($0) })
             keepWhatCityNeeds()
         }
     }
 
-    private static func openHub(_ configuration: Configuration, at now: Now) throws -> (FileRegion, Hub) {
+    private static func openStore(_ configuration: Configuration) throws -> (FileRegion, RingStore) {
         let path = configuration.storeFile
         var region: FileRegion
         let store: RingStore
@@ -93,7 +103,7 @@ final class Gateway {
         } else {
             (region, store) = try NewStore.make(configuration)
         }
-        return (region, Hub(configuration, store: store, at: now))
+        return (region, store)
     }
 
     /// The ring may write over what the outbox's disk has rollups of.
@@ -112,6 +122,7 @@ final class Gateway {
         try openEndpoints()
         loop.beforeSleep = { [unowned self] in turn() }
         scheduleSync()
+        awaitClock()
         pusher?.start()
         // The configuration's tree, and what recovery has read.
         loop.after(.seconds(1)) { Memory.giveBack() }
@@ -130,19 +141,32 @@ final class Gateway {
         for broker in brokers { broker.close() }
         asker = nil
         pusher?.stop()
-        hub.settle(at: clock.now())
-        hub.writeSlots(upTo: clock.now().wall, isEnd: true)
+        hub.settle(at: now())
+        hub.writeSlots(upTo: now().wall, isEnd: true)
         commit()
         let region = region
         disk.run { try? region.sync() }
         disk.stop()
     }
 
+    // MARK: time
+
+    /// The lab's time, which does not jump with the system's clock.
+    private func now() -> Now { keeper.now(clock.now()) { SystemClock.trust } }
+
+    /// Once a second while the clock is not believed.
+    private func awaitClock() {
+        guard let doubt = keeper.doubt else { return }
+        if keeper.settle(clock.now(), SystemClock.trust) { return hub.clockIsKnown(at: now()) }
+        hub.clockIsDoubted(keeper.doubt ?? doubt)
+        loop.after(.seconds(1)) { [unowned self] in awaitClock() }
+    }
+
     // MARK: the turn of the loop
 
     /// After everything that was ready has been handled: time passes, effects are carried out.
     private func turn() -> Model.Duration? {
-        let now = clock.now()
+        let now = self.now()
         hub.isWatched = events.clients > 0
         let deadline = hub.tickIfDue(at: now)
         carryOut()
@@ -219,7 +243,7 @@ final class Gateway {
         pusher.offer(
             hub.told(
                 window, to: pusher.city, source: pusher.source,
-                already: pusher.suppressed(window, lab: configuration.lab.id), at: clock.now().wall),
+                already: pusher.suppressed(window, lab: configuration.lab.id), at: now().wall),
             after: { [region] in try region.sync() })
     }
 
@@ -237,7 +261,7 @@ final class Gateway {
             loop: loop, settings: try broker.settings(clientID: clientID, cleanSession: false),
             onMessage: { [unowned self] topic, payload, isRetained in
                 // What came in one go came at one time.
-                let now = arrival ?? clock.now()
+                let now = arrival ?? self.now()
                 arrival = now
                 hub.message(payload, topic: topic, isRetained: isRetained, broker: index, at: now)
             },
@@ -248,7 +272,7 @@ final class Gateway {
                 if !commit() { brokers[index].dropUnacknowledged() }
             },
             onConnection: { [unowned self] isUp, reason in
-                hub.broker(index, isUp: isUp, reason, at: clock.now())
+                hub.broker(index, isUp: isUp, reason, at: now())
             })
         client.subscriptions = hub.subscriptions(broker: index)
         return client
@@ -257,14 +281,14 @@ final class Gateway {
     private func open(_ index: Int) -> SerialPort {
         SerialPort(
             loop: loop, settings: configuration.lines[index].settings,
-            onBytes: { [unowned self] chunk in hub.bytes(chunk, line: index, at: clock.now()) },
-            onChange: { [unowned self] isOpen, reason in hub.line(index, isOpen: isOpen, reason, at: clock.now()) })
+            onBytes: { [unowned self] chunk in hub.bytes(chunk, line: index, at: now()) },
+            onChange: { [unowned self] isOpen, reason in hub.line(index, isOpen: isOpen, reason, at: now()) })
     }
 
     private func openEndpoints() throws {
         guard !configuration.endpoints.isEmpty else { return }
         asker = try Asker(configuration, loop: loop) { [unowned self] endpoint, number, path, result in
-            let now = clock.now()
+            let now = self.now()
             switch result {
             case .answer(let status, let body):
                 hub.answer(body.span, status: status, path: path, number: number, endpoint: endpoint, at: now)
@@ -272,7 +296,7 @@ final class Gateway {
                 hub.noAnswer(reason, number: number, endpoint: endpoint, at: now)
             }
         }
-        for endpoint in configuration.endpoints.indices { hub.open(endpoint: endpoint, at: clock.now()) }
+        for endpoint in configuration.endpoints.indices { hub.open(endpoint: endpoint, at: now()) }
     }
 
     private func serve() throws {
@@ -312,7 +336,7 @@ final class Gateway {
 
     private func answer(_ request: HTTPRequest) -> HTTPResponse {
         let pusher = pusher
-        let now = clock.now()
+        let now = self.now()
         hub.settle(at: now)
         let around = WebSurroundings(
             now: now, software: Version.number, outbox: pusher?.outboxJSON ?? CityPusher.emptyOutbox,
@@ -320,9 +344,9 @@ final class Gateway {
                 let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
                 return RollupListing.json(hub, from: from, to: to, grain: grain, source: source)
             },
-            preview: { [hub, clock] in
+            preview: { [hub] in
                 let source = pusher?.source ?? CityPusher.ownSource(hub.configuration)
-                return RollupListing.preview(hub, source: source, at: clock.now().wall)
+                return RollupListing.preview(hub, source: source, at: now.wall)
             })
         let asked = WebRequest(
             method: request.method, path: request.path, query: request.query, headers: request.headers,

@@ -70,6 +70,14 @@ struct Setup {
     }
 }
 
+extension SystemClock {
+    /// What this computer knows about its clock.
+    static var trust: TimeKeeper.System {
+        TimeKeeper.System(
+            isSynchronised: isSynchronised, expectsSynchronisation: hasTimeService, keepsTime: hasBattery)
+    }
+}
+
 extension Configuration {
     /// The clock that the lab lives by.
     var clock: SystemClock {

@@ -26,7 +26,7 @@ extension SimulationAudit {
             noteBusy(&hour, index, from, to, truth)
             noteJobs(&hour, index, from, to, truth)
             all.append(hour)
-            let most = rows[index].energyTrue + 2 * knowledge[index].resolution + hour.energySlack
+            let most = rows[index].energyTrue + 2 * knowledge[index].resolution + hour.energySlack + hour.ahead
             booked[index].sum += booked[index].hours[number] ?? 0
             let sum = booked[index].sum
             if Double(sum) > most {
@@ -52,6 +52,8 @@ extension SimulationAudit {
         hour.energy = drawn(to) - before
         let known = knowledge[index]
         hour.expected = (known.booked(by: to, drawn) ?? 0) - (known.booked(by: from, drawn) ?? 0)
+        // A value is shared out evenly over the time since the one before: some of it may be drawn only after the hour.
+        hour.ahead = max(0, (known.booked(by: to, drawn) ?? 0) - drawn(to))
         hour.energySlack = 2 * known.resolution + 2 + known.doubtful(from: from, to: to, drawn)
         rows[index].energyTrue += hour.energy
     }

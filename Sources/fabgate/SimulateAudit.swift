@@ -35,8 +35,8 @@ package struct SimulationAudit: Sendable {
     /// What is forgiven, for `--help`.
     package static let tolerances = """
         What is forgiven, each hour and machine: energy two steps of its counter against what the values that arrived can
-        tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, a clock
-        that was wrong, samples lost with the power); busy time a second for each change of state, from each change to
+        tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
+        lost with the power); busy time a second for each change of state, from each change to
         the next word that arrived, and what passed while the gateway was off or the machine silent for too long; jobs
         those whose word came in another hour, or never. Windows: none. In all, energy is never more than was drawn.
         """
@@ -72,6 +72,8 @@ package struct SimulationAudit: Sendable {
         /// What the words that arrived can tell of it, and how far from that an account may be.
         var expected = 0.0
         var energySlack = 0.0
+        /// What is booked by its end and drawn only after it.
+        var ahead = 0.0
         var busy: Int64 = 0
         var busySlack: Int64 = 0
         var jobs: Int64 = 0
@@ -133,8 +135,9 @@ package struct SimulationAudit: Sendable {
 
     mutating func synced(at time: Instant) { lastSync = time }
 
-    /// What was not synced may be gone, and what was said meanwhile is.
-    mutating func lostPower(at time: Instant, for length: Duration) {
+    /// What was not synced may be gone, and what was said meanwhile is; so is what waited for its time, since `undated`.
+    mutating func lostPower(at time: Instant, for length: Duration, undated: Instant?) {
+        let lastSync = min(lastSync, undated ?? lastSync)
         for index in knowledge.indices {
             knowledge[index].forget(after: lastSync - .milliseconds(1))
             knowledge[index].blind(from: lastSync - .seconds(61), to: time + length)
@@ -146,21 +149,6 @@ package struct SimulationAudit: Sendable {
     mutating func revived(_ lost: Int) {
         samplesLost += lost
         lastTally = nil
-    }
-
-    /// From `time` on the gateway's clock shows `error` more. What is said then is booked elsewhere.
-    mutating func clockIsWrong(by error: Duration, from time: Instant, for length: Duration) {
-        let end = time + length
-        for index in knowledge.indices {
-            for (from, to) in [(time, end), (time + error, end + error)] {
-                knowledge[index].blind(from: from - .minutes(2), to: to)
-                knowledge[index].doubt(
-                    from: from - .minutes(11), to: to + .minutes(11), drawnFrom: time - .minutes(11),
-                    to: end + .minutes(11))
-            }
-            // A clock that goes back holds up what comes until its old time is reached again.
-            if error < .zero { knowledge[index].doubt(from: time + error, to: end + .minutes(11)) }
-        }
     }
 
     // MARK: what must hold all the while

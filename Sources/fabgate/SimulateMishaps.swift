@@ -14,10 +14,10 @@ extension SimulatedWorld {
         case .power(let length): die(for: length, losesPower: true)
         case .clock(let error, let length):
             guard clockIsWrongUntil == nil else { return }
-            audit.clockIsWrong(by: error, from: time, for: length)
             clockError = error
+            isSynchronised = false
             clockIsWrongUntil = time + length
-            setClock()
+            lookAtClock()
         case .disk(let length, let isFull):
             storeDisk?.fail(isFull ? .noSpace : .ioError)
             diskFailsUntil = time + length
@@ -33,7 +33,8 @@ extension SimulatedWorld {
         if let until = clockIsWrongUntil, time >= until {
             clockIsWrongUntil = nil
             clockError = .zero
-            setClock()
+            isSynchronised = true
+            lookAtClock()
         }
         if let until = diskFailsUntil, time >= until {
             diskFailsUntil = nil

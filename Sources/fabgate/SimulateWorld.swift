@@ -45,8 +45,14 @@ package final class SimulatedWorld<Book: RollupBook> {
     /// The true time, and what the gateway's clocks show.
     private(set) var time: Instant
     private(set) var now: Now
+    private var keeper: TimeKeeper
     var clockError = Duration.zero
     var clockIsWrongUntil: Instant?
+    /// Starts of the computer. After one its clock stands where it stood, until a time server is heard.
+    private var boots = 0
+    /// Samples wait for their times since then.
+    private var waitsSince: Instant?
+    var isSynchronised = true
     var lab: any SimulatedPlace
     private var link: LinkFaults
     private var audience: Audience
@@ -96,6 +102,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         time = start
         lastSync = start
         now = Now(moment: Moment(nanoseconds: 1_000_000_000), wall: start)
+        keeper = TimeKeeper(now, Self.system(isSynchronised: true), newest: nil, release: start)
         lab = SimulatedLabs.place(plan.machines, seed: plan.seed, start: start)
         link = LinkFaults(seed: plan.seed &+ 1, Self.rates(plan.faults))
         audience = Audience(configuration)
@@ -171,12 +178,27 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     private func pass(to end: Instant) {
-        now = Now(moment: now.moment + (end - time), wall: end + clockError)
+        now.moment = now.moment + (end - time)
         time = end
+        lookAtClock()
     }
 
-    /// The gateway's wall clock shows now what `clockError` says.
-    func setClock() { now.wall = time + clockError }
+    /// The computer's wall clock shows now what `clockError` says.
+    func lookAtClock() {
+        let read = Now(moment: now.moment, wall: time + clockError)
+        if isDeadUntil == nil, keeper.settle(read, Self.system(isSynchronised: isSynchronised)) {
+            now = read
+            waitsSince = nil
+            hub.clockIsKnown(at: now)
+            hubDeadline = now.moment
+        }
+        now = keeper.now(read) { Self.system(isSynchronised: isSynchronised) }
+    }
+
+    /// A small computer without a battery for its clock.
+    private static func system(isSynchronised: Bool) -> TimeKeeper.System {
+        TimeKeeper.System(isSynchronised: isSynchronised, expectsSynchronisation: true, keepsTime: false)
+    }
 
     // MARK: the lab's links
 
@@ -268,7 +290,6 @@ package final class SimulatedWorld<Book: RollupBook> {
             unacknowledged.removeAll(keepingCapacity: true)
         } catch {
             hub.storeFails("\(error)")
-            hubDeadline = now.moment
         }
         guard storeDisk != nil, hub.store.unsynced, time >= lastSync + .seconds(1) else { return }
         sync()
@@ -357,8 +378,16 @@ package final class SimulatedWorld<Book: RollupBook> {
         city.hangUp()
         if losesPower {
             storeDisk?.cutPower(&random)
-            audit.lostPower(at: time, for: length)
+            audit.lostPower(at: time, for: length, undated: waitsSince)
+            waitsSince = nil
             unacknowledged.removeAll()
+            boots += 1
+            if plan.faults.contains(.clock) {
+                // It goes on from where it stood, and is right once a time server is heard.
+                clockError = .zero - length
+                isSynchronised = false
+                clockIsWrongUntil = time + length + .seconds(Int64.random(in: 5...900, using: &random))
+            }
             queue.removeAll { $0.machine.map { held[$0] == nil } ?? true }
         } else {
             audit.died(at: time, for: length)
@@ -372,7 +401,13 @@ package final class SimulatedWorld<Book: RollupBook> {
     private func revive() throws {
         isDeadUntil = nil
         hasNoPower = false
-        hub = Hub(configuration, store: try RingStore(opening: region), at: now)
+        let store = try RingStore(opening: region)
+        let read = Now(moment: now.moment, wall: time + clockError)
+        keeper = TimeKeeper(
+            read, Self.system(isSynchronised: isSynchronised), newest: store.newest, release: SimulationPlan.start)
+        lookAtClock()
+        hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: "\(boots)")
+        if keeper.doubt != nil { waitsSince = waitsSince ?? time }
         hubDeadline = now.moment
         audit.revived(hub.store.recovery.lost)
         outbox = RollupOutbox(

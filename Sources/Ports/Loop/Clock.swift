@@ -1,5 +1,6 @@
 // The clocks of the system, and a faster one for a demonstration.
 
+import CLinux
 @preconcurrency import Glibc
 package import Model
 
@@ -18,6 +19,23 @@ package struct SystemClock: Sendable {
         self.speed = max(1, speed)
         self.realOrigin = realOrigin
         self.labOrigin = labOrigin
+    }
+
+    /// This start of the computer, as one word: the monotonic clock counts from there, and goes on while it sleeps.
+    package static let boot: String = {
+        let text = (try? Files.text("/proc/sys/kernel/random/boot_id")) ?? ""
+        return text.isEmpty ? "-" : String(text.prefix(8))
+    }()
+
+    /// The kernel says that something keeps its clock right (adjtimex(2)).
+    package static var isSynchronised: Bool { fabgate_clock_is_synchronised() != 0 }
+
+    /// A clock with a battery, by which the kernel sets its own when it starts.
+    package static var hasBattery: Bool { Files.exists("/sys/class/rtc/rtc0") }
+
+    /// systemd-timesyncd or chrony runs: the clock will be set from the network.
+    package static var hasTimeService: Bool {
+        ["/run/systemd/timesync", "/run/chrony", "/run/chronyd.pid", "/run/ntpd.pid"].contains(where: Files.exists)
     }
 
     /// Both clocks at once.
@@ -56,7 +74,7 @@ package struct SystemClock: Sendable {
 
     private static let processStart = monotonicNanoseconds()
 
-    private static func monotonicNanoseconds() -> Int64 { read(CLOCK_MONOTONIC) }
+    private static func monotonicNanoseconds() -> Int64 { read(CLOCK_BOOTTIME) }
     private static func realNanoseconds() -> Int64 { read(CLOCK_REALTIME) }
 
     private static func read(_ clock: clockid_t) -> Int64 {

@@ -1,0 +1,168 @@
+package import Model
+import Store
+
+// A gateway that starts before its computer knows the time. What devices say meanwhile is shown at once and kept in a
+// series of its own, with the moment of the monotonic clock instead of a time:
+//
+//     gateway/waiting    BOOT SERIES MOMENT n1.5 | tTEXT | u     one value, SERIES and MOMENT (milliseconds) in decimal
+//                        settling OFFSET                         the time is known: so many milliseconds more than moments
+//                        settled                                 all values before stand in their own series
+//
+// The monotonic clock goes on as long as the computer runs, so a process that dies meanwhile loses nothing. Values of an
+// earlier start of the computer can be dated by nobody: they are counted, told, and left out.
+
+extension Hub {
+    static let waitingChannel = "waiting"
+
+    /// Whether the time is not known yet: nothing is rolled up, and samples wait for theirs.
+    package var isWaitingForClock: Bool { waiting != nil }
+
+    /// What waits.
+    struct Waiting {
+        /// The computer's start, by which moments can be told from those before it.
+        let boot: String
+        /// Where the store ended when the process started.
+        let newest: Instant?
+        /// Where what waits stands in the store, in front of all that has its time.
+        let place: Instant
+        /// Why the clock is not believed.
+        var doubt: TimeKeeper.Doubt
+        var count = 0
+    }
+
+    /// Everything but display waits.
+    mutating func wait(_ doubt: TimeKeeper.Doubt, boot: String) {
+        waiting = Waiting(boot: boot, newest: store.newest, place: store.newest ?? lastLook.wall, doubt: doubt)
+        due.windows = .never
+        due.beat = .never
+        act(.log(.warning, "\(doubt.english); samples wait until it is right, and nothing is rolled up before"))
+    }
+
+    /// Stores a value, or keeps it until the time is known.
+    mutating func put(_ series: SeriesID, _ time: Instant, _ value: StoredValue) {
+        guard let kept = waiting else { return store.append(series, time, value) }
+        guard let waitingSeries else { return }
+        let moment = Self.milliseconds(lastLook.moment) + (time - lastLook.wall).milliseconds
+        let text = WaitingValue(boot: kept.boot, series: series.raw, moment: moment, value: value).text
+        store.append(waitingSeries, kept.place, .text(text))
+        waiting?.count += 1
+    }
+
+    private static func milliseconds(_ moment: Moment) -> Int64 { moment.nanoseconds / 1_000_000 }
+
+    /// The clock is believed now: what waited gets its times, and everything begins as if they had always been known.
+    package mutating func clockIsKnown(at now: Now) {
+        guard let kept = waiting else { return }
+        let wrong = lastLook.wall + (now.moment - lastLook.moment)
+        waiting = nil
+        lastLook = now
+        moveTimes(by: now.wall - wrong)
+        let count = restamp(boot: kept.boot, at: now)
+        act(.log(.notice, "the clock is right now: \(now.wall); \(count) samples that waited have their times"))
+        begin(at: now, newest: kept.newest)
+        alertsMayDiffer = true
+        touchAll()
+    }
+
+    /// Still unknown, perhaps for another reason.
+    package mutating func clockIsDoubted(_ doubt: TimeKeeper.Doubt) {
+        guard waiting != nil, waiting?.doubt != doubt else { return }
+        waiting?.doubt = doubt
+        alertsMayDiffer = true
+    }
+
+    /// What is shown of before was stamped by a provisional clock.
+    private mutating func moveTimes(by shift: Duration) {
+        for index in devices.indices {
+            if let seen = devices[index].lastSeen { devices[index].lastSeen?.wall = seen.wall + shift }
+            devices[index].latest = devices[index].latest.map { latest in
+                latest.map { Latest(value: $0.value, time: $0.time + shift) }
+            }
+            if let fault = devices[index].lastFault { devices[index].lastFault = (fault.fault, fault.at + shift) }
+        }
+        for index in brokers.indices {
+            if let down = brokers[index].downSince { brokers[index].downSince?.wall = down.wall + shift }
+        }
+    }
+
+    /// Gives values that wait their times; how many. Where a process died on the way, the same times again, so that the
+    /// store knows them for the same samples.
+    mutating func restamp(boot: String, at now: Now) -> Int {
+        guard let waitingSeries else { return 0 }
+        var values: [WaitingValue] = []
+        var foreign = 0
+        var offset: Int64?
+        var end = Instant.distantPast
+        store.scan(waitingSeries, from: .distantPast, to: .distantFuture) { sample in
+            end = sample.time
+            guard case .text(let text) = sample.value else { return true }
+            if text == "settled" {
+                (values, foreign, offset) = ([], 0, nil)
+            } else if let value = WaitingValue(text) {
+                if value.boot == boot { values.append(value) } else { foreign += 1 }
+            } else if let begun = text.split(separator: " ").last.flatMap({ Int64($0) }) {
+                offset = begun
+            }
+            return true
+        }
+        guard !values.isEmpty || foreign > 0 else { return 0 }
+        if foreign > 0 {
+            act(
+                .log(
+                    .error,
+                    "\(foreign) samples are left out: they are of a start of this computer in which its clock was never set, and nobody can tell when that was"
+                ))
+            tally.undated += foreign
+        }
+        let shift = offset ?? now.wall.milliseconds - Self.milliseconds(now.moment)
+        let place = max(now.wall, end + .milliseconds(1))
+        if offset == nil { store.append(waitingSeries, end, .text("settling \(shift)")) }
+        firstDated = values.map(\.moment).min().map { Instant(milliseconds: $0 + shift) }
+        for value in values {
+            store.append(SeriesID(raw: value.series), Instant(milliseconds: value.moment + shift), value.value)
+        }
+        store.append(waitingSeries, place, .text("settled"))
+        return values.count
+    }
+}
+
+/// One value that waits for its time, as a text of at most `StoredValue.longestText` bytes.
+struct WaitingValue: Equatable {
+    let boot: String
+    let series: UInt32
+    /// Of the monotonic clock, in milliseconds.
+    let moment: Int64
+    let value: StoredValue
+
+    init(boot: String, series: UInt32, moment: Int64, value: StoredValue) {
+        self.boot = boot
+        self.series = series
+        self.moment = moment
+        self.value = value
+    }
+
+    var text: String {
+        let words =
+            switch value {
+            case .number(let number): "n\(number.bitPattern)"
+            case .text(let text): "t\(text)"
+            case .unknown: "u"
+            }
+        return "\(boot) \(series) \(moment) \(words)"
+    }
+
+    init?(_ text: String) {
+        let parts = text.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count == 4, let series = UInt32(parts[1]), let moment = Int64(parts[2]) else { return nil }
+        let rest = parts[3].dropFirst()
+        switch parts[3].first {
+        case "n": if let bits = UInt64(rest) { value = .number(Double(bitPattern: bits)) } else { return nil }
+        case "t": value = .text(String(rest))
+        case "u": value = .unknown
+        default: return nil
+        }
+        boot = String(parts[0])
+        self.series = series
+        self.moment = moment
+    }
+}
