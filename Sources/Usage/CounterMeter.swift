@@ -159,10 +159,17 @@ package struct CounterMeter: Hashable, Sendable {
         }
         let isNext = fits(raw, after: last, at: lastTime, by: time) && !isOldOne(raw, last: last, at: time)
         if isNext {
-            if let left = left.last, raw >= left.value - rule.slack { return comeBack(raw, at: time, from: last) }
-            return goOn(raw, at: time, last: last)
+            guard let left = left.last, raw >= left.value - rule.slack else { return goOn(raw, at: time, last: last) }
+            if isBack(raw, at: left) { return comeBack(raw, at: time, from: last) }
         }
         return hold(raw, at: time, last: last)
+    }
+
+    /// Whether a counter that stands again where it stood before it went back can have been there all the while: it then
+    /// shows at least what was counted since. One that shows less has climbed there; a late message from before could
+    /// say the same, so that must last to be believed.
+    private func isBack(_ raw: Int64, at left: Left) -> Bool {
+        raw - left.value >= left.counted - rule.slack
     }
 
     private mutating func begin(_ raw: Int64, at time: Instant) {
@@ -270,12 +277,15 @@ package struct CounterMeter: Hashable, Sendable {
     // MARK: what it was
 
     private mutating func settle(_ held: Quarantine, last: Int64) -> CounterStep {
+        let isNext = fits(held.first, after: last, at: lastTime, by: held.firstTime)
         if let left = left.last, held.first >= left.value - rule.slack,
-            fits(held.first, after: left.value, at: left.time, by: held.firstTime)
+            fits(held.first, after: left.value, at: left.time, by: held.firstTime),
+            !isNext || isBack(held.latest, at: left)
         {
             return comeBack(held.latest, at: held.latestTime, from: last)
         }
-        if fits(held.first, after: last, at: lastTime, by: held.firstTime) {
+        if isNext {
+            while let place = left.last, held.latest >= place.value { left.removeLast() }
             quarantine = nil
             return goOn(held.latest, at: held.latestTime, last: last)
         }
