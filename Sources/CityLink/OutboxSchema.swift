@@ -3,7 +3,7 @@
 //
 //     rollup_window   the last version made of each window     (city, lab, grain, start) → version, digests, receipted
 //     outbox          what waits, and dead letters (problem)    (city, lab, grain, start) → version, item
-//     receipt         the last 10,000 words of the city
+//     receipt         the last 10,000 words of the city; with what was sent (item) for the last 2,000
 //
 // Times are milliseconds since 1970. One database serves several cities.
 
@@ -55,9 +55,14 @@ package enum OutboxSchema {
         """
         ALTER TABLE rollup_window ADD COLUMN suppressed TEXT NOT NULL DEFAULT '';
         """,
+        """
+        ALTER TABLE receipt ADD COLUMN item BLOB;
+        """,
     ]
 
     package static let receiptsKept = 10_000
+    /// Of so many of them what was sent is kept, too.
+    package static let sentKept = 2_000
 
     /// One city's rows, for `row(_:)`.
     package static func rows(city: String) -> SQLCommand {
@@ -138,12 +143,19 @@ package enum OutboxSchema {
             return (record.window.map { [note($0, city)] } ?? []) + [
                 SQLCommand(
                     text: """
-                        INSERT INTO receipt (city, lab, grain, start, epoch, revision, result, received)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                        INSERT INTO receipt (city, lab, grain, start, epoch, revision, result, received, item)
+                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, (SELECT item FROM outbox WHERE city = ?1 AND lab = ?2
+                            AND grain = ?3 AND start = ?4 AND epoch = ?5 AND revision = ?6))
                         """,
                     values: cells(city, record.key, record.version) + [
                         .text(record.result.rawValue), .integer(record.received.milliseconds),
                     ]),
+                SQLCommand(
+                    text: """
+                        UPDATE receipt SET item = NULL
+                        WHERE seq = (SELECT max(seq) FROM receipt) - \(sentKept) AND item IS NOT NULL
+                        """,
+                    values: []),
                 SQLCommand(
                     text: "DELETE FROM receipt WHERE seq <= (SELECT max(seq) FROM receipt) - \(receiptsKept)",
                     values: []),

@@ -48,12 +48,21 @@ package struct RollupOutbox: Sendable {
     var dropped = 0
     var effects: [OutboxEffect] = []
     private var nextTidying = Instant.distantPast
+    /// Grains of which nothing is made until the city has said what it holds.
+    var awaited: Set<RollupGrain>
+    /// Windows that were offered meanwhile.
+    var deferred: Set<RollupKey> = []
+    /// Windows of which a warning was given that the city's version is somebody else's.
+    var warned: Set<RollupKey> = []
 
     /// With what the disk holds.
+    /// - Parameter asksFirst: nothing is made before `reconcile`, or `goOn`, was called for its grain; see
+    ///   `mustAskFirst`.
     package init(
-        epoch: Int64, rows: [OutboxRow] = [], known: [EmittedWindow] = [], limits: Limits = Limits(), seed: UInt64,
-        sha256: @escaping SHA256
+        epoch: Int64, rows: [OutboxRow] = [], known: [EmittedWindow] = [], limits: Limits = Limits(),
+        asksFirst: Bool = false, seed: UInt64, sha256: @escaping SHA256
     ) {
+        awaited = asksFirst ? Set(RollupGrain.allCases) : []
         self.epoch = max(1, epoch)
         self.limits = limits
         self.sha256 = sha256
@@ -78,6 +87,11 @@ package struct RollupOutbox: Sendable {
             effects.append(.alarm("\(key) is older than the outbox remembers and is not sent again"))
             return nil
         }
+        guard !awaited.contains(key.grain) else {
+            deferred.insert(key)
+            return nil
+        }
+        guard isOurs(content, now) else { return nil }
         let contentDigest = content.contentDigest(sha256)
         let last = known[key]
         guard last?.contentDigest != contentDigest else { return nil }
@@ -133,31 +147,6 @@ package struct RollupOutbox: Sendable {
         }
         refusedInARow = 0
         notBefore = Self.atOnce
-    }
-
-    /// Compares with what the city holds of one lab and grain in `[from, to)`. The windows that it lacks, or holds in
-    /// another version, are returned: compute them and `offer` them again.
-    package mutating func reconcile(
-        _ summary: [RollupSummary], lab: String, grain: RollupGrain, from: Instant, to: Instant
-    ) -> [RollupKey] {
-        let held = Dictionary(summary.map { ($0.key, $0) }) { $0.version < $1.version ? $1 : $0 }
-        var missing: [RollupKey] = []
-        for var window in known.values {
-            let key = window.key
-            guard key.lab == lab, key.grain == grain, key.start >= from, key.start < to, rows[key] == nil else {
-                continue
-            }
-            let city = held[key]
-            if let city, city.version == window.version, city.digest == window.digest { continue }
-            // The next version must beat what the city holds, also where this gateway never made that.
-            if let city, city.version > window.version { window.version = city.version }
-            window.contentDigest = ""
-            window.isReceipted = false
-            known[key] = window
-            effects.append(.note(window))
-            missing.append(key)
-        }
-        return missing.sorted { $0.start < $1.start }
     }
 
     // MARK: sending

@@ -23,6 +23,7 @@ final class CityPusher {
 
     let city: Configuration.City
     let source: RollupSource
+    private let lab: String
     private let clock: SystemClock
     private let now: () -> Now
     private let loop: Loop
@@ -35,12 +36,16 @@ final class CityPusher {
     private var received: [Result] = []
     private let onPersisted: () -> Void
     private let onResult: (Result) -> Void
+    /// Windows whose content is wanted again.
+    private let onMissing: ([RollupKey]) -> Void
     private var timer: TimerID?
     private var isStopped = false
 
     init(
         _ city: Configuration.City, configuration: Configuration, clock: SystemClock, now: @escaping () -> Now, loop: Loop,
-        disk: Worker, onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void
+        disk: Worker,
+        onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void,
+        onMissing: @escaping ([RollupKey]) -> Void
     ) throws {
         self.city = city
         self.clock = clock
@@ -49,14 +54,18 @@ final class CityPusher {
         self.disk = disk
         self.onPersisted = onPersisted
         self.onResult = onResult
+        self.onMissing = onMissing
         client = HTTPClient(loop: loop)
         credential = try CityCredential(file: city.tokenFile)
+        lab = configuration.lab.id
         source = Self.ownSource(configuration)
         keptDatabase = try OutboxDatabase(path: configuration.outboxFile, city: city.name)
         database = Confined(keptDatabase)
         let random = Digest.randomBytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let known = try keptDatabase.windows()
         outbox = RollupOutbox(
-            epoch: credential.epoch, rows: try keptDatabase.rows(), known: try keptDatabase.windows(), seed: random,
+            epoch: credential.epoch, rows: try keptDatabase.rows(), known: known,
+            asksFirst: RollupOutbox.mustAskFirst(epoch: credential.epoch, known: known), seed: random,
             sha256: Digest.sha256)
         received = try keptDatabase.receipts(limit: 100).map {
             Result(key: $0.key, version: $0.version, result: $0.result, at: $0.at)
@@ -70,7 +79,10 @@ final class CityPusher {
             tzdata: CivilZone.dataVersion)
     }
 
-    func start() { send() }
+    func start() {
+        send()
+        reconcile(city.grains)
+    }
 
     func stop() {
         isStopped = true
@@ -161,6 +173,44 @@ final class CityPusher {
             case .failure(let failure):
                 handle(PushAnswer(batch: batch.id, outcome: .failed(failure.description)))
             }
+        }
+    }
+
+    // MARK: what the city holds
+
+    /// Asks once a day what the city holds, grain by grain, and at the start. A city that cannot say is asked again soon; one
+    /// that has no such answer, the next day.
+    private func reconcile(_ grains: [Window.Grain]) {
+        guard !isStopped else { return }
+        guard let grain = grains.first else {
+            loop.after(.hours(24)) { [unowned self] in reconcile(city.grains) }
+            return
+        }
+        let time = now().wall
+        // As far back as windows change; days are few.
+        let from = time - .hours(grain == .day ? 400 * 24 : 40 * 24)
+        var request = HTTPClient.Outgoing(
+            method: "GET",
+            url: "\(city.url)/v1/labs/\(lab)/rollups/summary?grain=\(grain.rawValue)&from=\(from)&to=\(time)",
+            headers: [("Authorization", "Bearer \(credential.token)")])
+        request.tls = city.tls.map { HTTPClient.ClientTLS(caFile: $0.ca, certFile: $0.cert, keyFile: $0.key) }
+        request.maxAnswerBytes = 4 << 20
+        client.send(request) { [unowned self] result in
+            let missing: [RollupKey]
+            if case .success(let answer) = result, answer.status == 200, let summary = RollupSummary.all(answer.body) {
+                missing = outbox.reconcile(summary, lab: lab, grain: RollupGrain(grain), from: from, to: time)
+            } else if case .success(let answer) = result, [400, 404, 405, 410].contains(answer.status) {
+                missing = outbox.goOn(RollupGrain(grain))
+            } else {
+                loop.after(.seconds(60)) { [unowned self] in reconcile(grains) }
+                return
+            }
+            write(outbox.takeEffects(), then: {})
+            if !missing.isEmpty {
+                Log.write(.notice, "city \(city.name): \(missing.count) windows of \(grain.rawValue) are told again")
+                onMissing(missing)
+            }
+            reconcile(Array(grains.dropFirst()))
         }
     }
 

@@ -67,7 +67,8 @@ final class Gateway {
             pusher = try CityPusher(
                 city, configuration: configuration, clock: clock, now: { [unowned self] in self.now() }, loop: loop,
                 disk: disk,
-                onPersisted: { [unowned self] in keepWhatCityNeeds() }, onResult: { [unowned self] in told($0) })
+                onPersisted: { [unowned self] in keepWhatCityNeeds() }, onResult: { [unowned self] in told($0) },
+                onMissing: { [unowned self] in tellAgain($0) })
             keepWhatCityNeeds()
         }
     }
@@ -245,6 +246,16 @@ final class Gateway {
                 window, to: pusher.city, source: pusher.source,
                 already: pusher.suppressed(window, lab: configuration.lab.id), at: now().wall),
             after: { [region] in try region.sync() })
+    }
+
+    /// The city lacks these, or could not be asked before whether it does.
+    private func tellAgain(_ keys: [RollupKey]) {
+        hub.settle(at: now())
+        for key in keys {
+            let grain: Window.Grain = key.grain == .hour ? .hour : .day
+            close(Window.containing(key.start, grain, in: configuration.lab.zone))
+        }
+        carryOut()
     }
 
     private func told(_ result: CityPusher.Result) {

@@ -21,22 +21,37 @@ final class OutboxDatabase {
         try select(OutboxSchema.windows(city: city), columns: 9).compactMap(OutboxSchema.window)
     }
 
-    /// What the city confirmed last, newest first.
-    func receipts(limit: Int) throws -> [(key: RollupKey, version: RollupVersion, result: String, at: Instant)] {
+    /// A word of the city.
+    struct Receipt {
+        let key: RollupKey
+        let version: RollupVersion
+        let result: String
+        let at: Instant
+        /// What it was about, as it was sent; nil where that is not kept any more.
+        let item: [UInt8]?
+    }
+
+    /// What the city confirmed last, newest first; with what was sent only where that is asked for.
+    func receipts(limit: Int, withItems: Bool = false) throws -> [Receipt] {
         try database.rows(
             """
-            SELECT lab, grain, start, epoch, revision, result, received FROM receipt WHERE city = ?
-            ORDER BY seq DESC LIMIT ?
+            SELECT lab, grain, start, epoch, revision, result, received, \(withItems ? "item" : "NULL")
+            FROM receipt WHERE city = ? ORDER BY seq DESC LIMIT ?
             """, city, limit
         ) { row in
-            (
-                RollupKey(
+            Receipt(
+                key: RollupKey(
                     lab: row.text(0) ?? "", grain: RollupGrain(rawValue: row.text(1) ?? "") ?? .hour,
                     start: Instant(milliseconds: row.integer(2) ?? 0)),
-                RollupVersion(epoch: row.integer(3) ?? 0, revision: row.integer(4) ?? 0), row.text(5) ?? "",
-                Instant(milliseconds: row.integer(6) ?? 0)
-            )
+                version: RollupVersion(epoch: row.integer(3) ?? 0, revision: row.integer(4) ?? 0),
+                result: row.text(5) ?? "", at: Instant(milliseconds: row.integer(6) ?? 0), item: row.bytes(7))
         }
+    }
+
+    /// The cities that an outbox was ever used for.
+    static func cities(path: String) throws -> [String] {
+        let database = try SQLiteDatabase(path: path, check: false)
+        return try database.rows("SELECT DISTINCT city FROM rollup_window ORDER BY city") { $0.text(0) ?? "" }
     }
 
     /// All effects of one call, or none.

@@ -29,6 +29,31 @@ enum RollupListing {
         ])
     }
 
+    /// The figures of a rollup that people ask for first, in a line; what it keeps to itself is named.
+    static func headline(_ rollup: JSON) -> String {
+        let totals = rollup["totals"]
+        var parts: [String] = []
+        func number(_ value: JSON?) -> String? {
+            if case .number(let number)? = value { String(decoding: JSON.number(number).bytes, as: UTF8.self) } else { nil }
+        }
+        if case .number(let seconds)? = totals?["states_s"]?["running"] {
+            parts.append("running \((seconds / 36).rounded() / 100) h")
+        }
+        if let energy = number(totals?["energy_wh"]) { parts.append("\(energy) Wh") }
+        if let jobs = totals?["jobs"]?.members {
+            let count = jobs.reduce(0.0) { sum, job in
+                if case .number(let number) = job.value { sum + number } else { sum }
+            }
+            parts.append("\(Int(count)) jobs")
+        }
+        if let items = number(totals?["items"]) { parts.append("\(items) items") }
+        let classes = rollup["classes"]?.items?.compactMap { $0["class"]?.text } ?? []
+        if !classes.isEmpty { parts.append("classes \(classes.joined(separator: " "))") }
+        let kept = rollup["suppressed"]?.items?.compactMap(\.text) ?? []
+        if !kept.isEmpty { parts.append("kept back \(kept.joined(separator: " "))") }
+        return parts.joined(separator: ", ")
+    }
+
     /// What each city would be told of the last window of each of its grains that is over, as it would be sent.
     static func preview(_ hub: Hub, source: RollupSource, at now: Instant) -> JSON {
         let cities = hub.configuration.cities.map { city in
