@@ -50,7 +50,9 @@ extension RollupOutbox {
             effects.append(.note(lost))
             again.insert(key)
         }
-        adopt(held.values.filter { known[$0.key].map { $0.version } ?? RollupVersion(epoch: 0, revision: 0) < $0.version })
+        adopt(
+            held.values.filter { known[$0.key].map { $0.version } ?? RollupVersion(epoch: 0, revision: 0) < $0.version }
+        )
         return again.sorted { $0.start < $1.start }
     }
 

@@ -156,7 +156,9 @@ struct WaitingValue: Equatable {
         guard parts.count == 4, let series = UInt32(parts[1]), let moment = Int64(parts[2]) else { return nil }
         let rest = parts[3].dropFirst()
         switch parts[3].first {
-        case "n": if let bits = UInt64(rest) { value = .number(Double(bitPattern: bits)) } else { return nil }
+        case "n":
+            guard let bits = UInt64(rest) else { return nil }
+            value = .number(Double(bitPattern: bits))
         case "t": value = .text(String(rest))
         case "u": value = .unknown
         default: return nil

@@ -42,7 +42,8 @@ final class CityPusher {
     private var isStopped = false
 
     init(
-        _ city: Configuration.City, configuration: Configuration, clock: SystemClock, now: @escaping () -> Now, loop: Loop,
+        _ city: Configuration.City, configuration: Configuration, clock: SystemClock, now: @escaping () -> Now,
+        loop: Loop,
         disk: Worker,
         onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void,
         onMissing: @escaping ([RollupKey]) -> Void

@@ -38,7 +38,8 @@ enum OutboxCommand {
         if let name { return name }
         let known = try OutboxDatabase.cities(path: path)
         guard known.count < 2 else {
-            throw ToolFailure(.usage, "this outbox serves several cities; say --city \(known.joined(separator: " or "))")
+            throw ToolFailure(
+                .usage, "this outbox serves several cities; say --city \(known.joined(separator: " or "))")
         }
         return known.first ?? ""
     }
@@ -55,7 +56,9 @@ enum OutboxCommand {
             return Console.print(bytes: row.item + [10])
         }
         let sent = try database.receipts(limit: OutboxSchema.sentKept, withItems: true)
-        if let item = sent.first(where: { $0.key.description == key })?.item { return Console.print(bytes: item + [10]) }
+        if let item = sent.first(where: { $0.key.description == key })?.item {
+            return Console.print(bytes: item + [10])
+        }
         throw ToolFailure(
             .no, "nothing waits or was sent lately under '\(key)'; `fabgate outbox list` and `sent` show the keys")
     }

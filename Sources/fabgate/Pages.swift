@@ -7,6 +7,7 @@ struct Pages: Sendable {
     private static let own: [String: (file: String, type: String)] = [
         "/": ("index.html", "text/html; charset=utf-8"),
         "/app.js": ("app.js", "text/javascript; charset=utf-8"),
+        "/figures.js": ("figures.js", "text/javascript; charset=utf-8"),
         "/press.js": ("press.js", "text/javascript; charset=utf-8"),
         "/style.css": ("style.css", "text/css; charset=utf-8"),
         "/api/v1/openapi.json": ("openapi.json", "application/json"),

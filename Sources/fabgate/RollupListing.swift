@@ -34,7 +34,11 @@ enum RollupListing {
         let totals = rollup["totals"]
         var parts: [String] = []
         func number(_ value: JSON?) -> String? {
-            if case .number(let number)? = value { String(decoding: JSON.number(number).bytes, as: UTF8.self) } else { nil }
+            if case .number(let number)? = value {
+                String(decoding: JSON.number(number).bytes, as: UTF8.self)
+            } else {
+                nil
+            }
         }
         if case .number(let seconds)? = totals?["states_s"]?["running"] {
             parts.append("running \((seconds / 36).rounded() / 100) h")

@@ -46,6 +46,7 @@ enum CheckCommand {
     @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
         let configuration = try Setup().configuration(arguments["config"])
         for line in plan(configuration) { Console.print(line) }
+        for line in told(configuration) { Console.print(line) }
         return .done
     }
 
@@ -90,6 +91,29 @@ enum CheckCommand {
         }
         if configuration.cities.isEmpty { lines.append("city      none: nothing is sent") }
         return lines
+    }
+
+    /// What each city would be told of the last windows that are over, from what the store holds: the figures, and what
+    /// is kept back.
+    private static func told(_ configuration: Configuration) -> [String] {
+        guard !configuration.cities.isEmpty else { return [] }
+        guard Files.exists(configuration.storeFile) else {
+            return ["told      nothing yet: there is no store at \(configuration.storeFile)"]
+        }
+        do {
+            let now = configuration.clock.now()
+            let hub = Hub(configuration, store: try openStore(configuration.store.path), at: now)
+            let preview = RollupListing.preview(hub, source: CityPusher.ownSource(configuration), at: now.wall)
+            return (preview["cities"]?.items ?? []).flatMap { city in
+                (city["rollups"]?.items ?? []).map { rollup in
+                    let name = city["name"]?.text ?? ""
+                    let window = "\(rollup["grain"]?.text ?? "") \(rollup["start"]?.text ?? "")"
+                    return "told      \(name) would be told of \(window): \(RollupListing.headline(rollup))"
+                }
+            }
+        } catch {
+            return ["told      cannot be worked out now: \(error)"]
+        }
     }
 
     /// How long the store lasts if every channel gives a value as often as its device speaks.

@@ -53,6 +53,21 @@ private func total(
         #expect(advance == 20_000)
     }
 
+    /// After a reset the counter passes the place where it had stood: that is no return to it.
+    @Test func climbingThroughTheOldValueLosesNothing() {
+        let raw: [Int64] = [8000] + (0..<30).map { 1000 + $0 * 1000 }
+        let (advance, corrections) = total(raw)
+        #expect(corrections == [.reset])
+        #expect(advance == 30_000)
+    }
+
+    /// But one message from before, late, is none of both.
+    @Test func anOldMessageAfterAResetAddsNothing() {
+        let raw: [Int64] = [20_000] + (0..<16).map { 1000 + $0 * 1000 } + [20_000, 17_000, 18_000]
+        let (advance, _) = total(raw)
+        #expect(advance == 18_000)
+    }
+
     @Test func impossibleJumpIsToldAndNotCounted() {
         let raw: [Int64] = [1_000_000, 1_001_000] + (0..<20).map { 900_000_000 + $0 * 1000 }
         let (advance, corrections) = total(raw)

@@ -1,6 +1,7 @@
 // The gateway's dashboard: reads /api/v1, follows /api/v1/events, and writes text nodes only, so that no name of a
 // device or machine can ever become markup. What is not known is shown as "—", never as 0.
 
+import { drawFigures, loadFigures } from "/figures.js";
 import { drawPress, makePress } from "/press.js";
 
 const WORDS = {
@@ -274,6 +275,7 @@ function tick() {
     put(element.children[1], alert.since ? say("since", length(secondsSince(Date.parse(alert.since)))) : "");
   });
   for (const machine of lab.machines.values()) drawCard(machine);
+  drawFigures({ byId, put, list, make, fill, say, word, length, age, when, number, kilowattHours, language });
 }
 
 function drawOutbox() {
@@ -558,3 +560,10 @@ setInterval(() => { if (day.machine && day.isToday() && lab.state === "live") da
 drawAll();
 listen();
 sync();
+/** Sums over days change slowly. */
+async function figures() {
+  await loadFigures(get);
+  tick();
+  setTimeout(figures, 60000);
+}
+figures();

@@ -1,0 +1,149 @@
+import Hub
+import Model
+import Simulation
+import Store
+import Testing
+
+private let noon = SimulationPlan.start + .hours(12)
+
+/// A computer that asks a time server and has no clock with a battery.
+private func system(_ isSynchronised: Bool) -> TimeKeeper.System {
+    TimeKeeper.System(isSynchronised: isSynchronised, expectsSynchronisation: true, keepsTime: false)
+}
+
+private func read(_ seconds: Int64, _ wall: Instant) -> Now {
+    Now(moment: Moment(nanoseconds: seconds * 1_000_000_000), wall: wall)
+}
+
+@Suite struct TimeKeeperTests {
+    @Test func aSynchronisedClockIsFollowedAtOnce() {
+        var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
+        #expect(keeper.doubt == nil)
+        #expect(keeper.now(read(10, noon + .hours(5))) { system(true) }.wall == noon + .hours(5))
+    }
+
+    /// Set wrong and right again: nothing of it is seen.
+    @Test func aShortMistakeMovesNothing() {
+        var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
+        for second in 1...1700 {
+            let shown = noon + .hours(-3) + .seconds(Int64(second))
+            #expect(keeper.now(read(Int64(second), shown)) { system(false) }.wall == noon + .seconds(Int64(second)))
+        }
+        #expect(keeper.pendingJump == .hours(-3))
+        let back = noon + .seconds(1701)
+        #expect(keeper.now(read(1701, back)) { system(false) }.wall == back)
+        #expect(keeper.pendingJump == nil)
+    }
+
+    /// Where nobody vouches for a clock, it is believed after half an hour.
+    @Test func aLastingChangeIsFollowed() {
+        var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
+        _ = keeper.now(read(1, noon + .hours(2))) { system(false) }
+        let later = noon + .hours(2) + .minutes(30)
+        #expect(keeper.now(read(1801, later)) { system(false) }.wall == later)
+    }
+
+    /// Drift is no jump.
+    @Test func driftIsFollowed() {
+        var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
+        for hour in 1...100 {
+            let shown = noon + .hours(Int64(hour)) + .seconds(Int64(hour * 20))
+            #expect(keeper.now(read(Int64(hour) * 3600, shown)) { system(false) }.wall == shown)
+        }
+    }
+
+    @Test func aClockThatCannotBeRightIsWaitedFor() {
+        let old = Instant(milliseconds: 1_000_000)
+        var keeper = TimeKeeper(read(0, old), system(false), newest: noon, release: noon - .hours(24))
+        #expect(keeper.doubt == .beforeRelease(noon - .hours(24)))
+        // What is shown meanwhile goes on from the last sample.
+        #expect(keeper.now(read(5, old + .seconds(5))) { system(false) }.wall == noon + .seconds(5))
+        #expect(!keeper.settle(read(6, noon - .hours(1)), system(false)))
+        #expect(keeper.doubt == .beforeSamples(noon))
+        #expect(keeper.settle(read(7, noon + .hours(1)), system(true)))
+        #expect(keeper.now(read(7, noon + .hours(1))) { system(true) }.wall == noon + .hours(1))
+    }
+
+    /// A computer that nobody ever sets right goes on by its own clock where that has one with a battery, or asks nobody.
+    @Test func aClockOfItsOwnIsBelieved() {
+        let own = TimeKeeper.System(isSynchronised: false, expectsSynchronisation: true, keepsTime: true)
+        #expect(TimeKeeper(read(0, noon), own, newest: nil, release: noon).doubt == nil)
+        let alone = TimeKeeper.System(isSynchronised: false, expectsSynchronisation: false, keepsTime: false)
+        #expect(TimeKeeper(read(0, noon), alone, newest: noon + .minutes(1), release: noon).doubt == nil)
+        #expect(TimeKeeper(read(0, noon), system(false), newest: nil, release: noon).doubt == .notSynchronised)
+        #expect(
+            TimeKeeper(read(0, noon), system(false), newest: nil, release: noon, isTrusted: true).doubt == nil)
+    }
+}
+
+@Suite struct UnknownClockTests {
+    /// One meter, whose power decides what its machine does.
+    private func hub(_ region: MemoryRegion, at now: Now, doubt: TimeKeeper.Doubt?, boot: String) throws -> Hub {
+        var hub = Hub(
+            try MeteredHub.configuration(), store: try RingStore(opening: region), at: now, doubt: doubt, boot: boot)
+        hub.broker(0, isUp: true, "connected", at: now)
+        return hub
+    }
+
+    private func region() throws -> MemoryRegion {
+        let region = MemoryRegion(size: 16 << 20)
+        _ = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
+        return region
+    }
+
+    private func say(_ watts: Int, _ wattHours: Int, to hub: inout Hub, at now: Now) {
+        let text = "power w=\(watts),wh=\(wattHours)"
+        hub.message(Array(text.utf8).span, topic: "sensors/power", isRetained: false, broker: 0, at: now)
+        hub.tick(at: now)
+    }
+
+    private func samples(_ hub: Hub, _ channel: String) -> [Sample] {
+        guard let info = hub.store.find(SeriesKey(device: "meter", channel: channel)) else { return [] }
+        var found: [Sample] = []
+        hub.store.scan(info.id, from: .distantPast, to: .distantFuture) {
+            found.append($0)
+            return true
+        }
+        return found
+    }
+
+    /// Said before the time was known, and dated to the second once it is; also if the process dies meanwhile.
+    @Test(arguments: [false, true]) func whatWaitsGetsItsTime(dies: Bool) throws {
+        let region = try region()
+        let wrong = Instant("2026-11-02T00:00:00Z") ?? .distantPast
+        var gateway = try hub(region, at: read(100, wrong), doubt: .notSynchronised, boot: "a")
+        for second in 0..<60 {
+            say(400, second, to: &gateway, at: read(101 + Int64(second), wrong + .seconds(1 + Int64(second))))
+        }
+        #expect(samples(gateway, "power").isEmpty)
+        #expect(gateway.alerts().contains { $0.id == "clock" })
+        #expect(gateway.takeEffects().allSatisfy { if case .window = $0 { false } else { true } })
+        _ = try gateway.store.commit()
+        if dies { gateway = try hub(region, at: read(170, wrong), doubt: .notSynchronised, boot: "a") }
+        let known = read(200, noon + .seconds(200))
+        gateway.clockIsKnown(at: known)
+        let power = samples(gateway, "power")
+        #expect(power.count == 60)
+        #expect(power.first?.time == noon + .seconds(101))
+        #expect(!gateway.alerts().contains { $0.id == "clock" })
+        gateway.settle(at: known)
+        let slot = gateway.sum(of: 0, from: noon, to: noon + .minutes(15))
+        #expect(slot.energy == 59_000)
+        _ = try gateway.store.commit()
+        // Nothing is stamped twice.
+        let again = try hub(region, at: read(300, noon + .seconds(300)), doubt: nil, boot: "a")
+        #expect(samples(again, "power").count == 60)
+    }
+
+    /// Nobody can date what an earlier start of the computer said.
+    @Test func whatNobodyCanDateIsLeftOutAndTold() throws {
+        let region = try region()
+        let wrong = Instant("2026-11-02T00:00:00Z") ?? .distantPast
+        var gateway = try hub(region, at: read(100, wrong), doubt: .notSynchronised, boot: "a")
+        say(400, 1, to: &gateway, at: read(101, wrong + .seconds(1)))
+        _ = try gateway.store.commit()
+        let later = try hub(region, at: read(5, noon), doubt: nil, boot: "b")
+        #expect(samples(later, "power").isEmpty)
+        #expect(later.tally.undated > 0)
+    }
+}
