@@ -1,5 +1,6 @@
 import Hub
 import Model
+import Ports
 import Simulation
 import Store
 import Testing
