@@ -1,11 +1,11 @@
 import Hub
 import Model
 import Ports
-import Simulation
 import Store
 import Testing
+import Usage
 
-private let noon = SimulationPlan.start + .hours(12)
+private let noon = MeteredHub.start + .hours(12)
 
 /// A computer that asks a time server and has no clock with a battery.
 private func system(_ isSynchronised: Bool) -> TimeKeeper.System {
@@ -20,7 +20,8 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
     @Test func aSynchronisedClockIsFollowedAtOnce() {
         var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
         #expect(keeper.doubt == nil)
-        #expect(keeper.now(read(10, noon + .hours(5))) { system(true) }.wall == noon + .hours(5))
+        let shown = keeper.now(read(10, noon + .hours(5))) { system(true) }
+        #expect(shown.wall == noon + .hours(5))
     }
 
     /// Set wrong and right again: nothing of it is seen.
@@ -28,11 +29,13 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
         for second in 1...1700 {
             let shown = noon + .hours(-3) + .seconds(Int64(second))
-            #expect(keeper.now(read(Int64(second), shown)) { system(false) }.wall == noon + .seconds(Int64(second)))
+            let given = keeper.now(read(Int64(second), shown)) { system(false) }
+            #expect(given.wall == noon + .seconds(Int64(second)))
         }
         #expect(keeper.pendingJump == .hours(-3))
         let back = noon + .seconds(1701)
-        #expect(keeper.now(read(1701, back)) { system(false) }.wall == back)
+        let given = keeper.now(read(1701, back)) { system(false) }
+        #expect(given.wall == back)
         #expect(keeper.pendingJump == nil)
     }
 
@@ -41,7 +44,8 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
         _ = keeper.now(read(1, noon + .hours(2))) { system(false) }
         let later = noon + .hours(2) + .minutes(30)
-        #expect(keeper.now(read(1801, later)) { system(false) }.wall == later)
+        let given = keeper.now(read(1801, later)) { system(false) }
+        #expect(given.wall == later)
     }
 
     /// Drift is no jump.
@@ -49,7 +53,8 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         var keeper = TimeKeeper(read(0, noon), system(true), newest: nil, release: noon)
         for hour in 1...100 {
             let shown = noon + .hours(Int64(hour)) + .seconds(Int64(hour * 20))
-            #expect(keeper.now(read(Int64(hour) * 3600, shown)) { system(false) }.wall == shown)
+            let given = keeper.now(read(Int64(hour) * 3600, shown)) { system(false) }
+            #expect(given.wall == shown)
         }
     }
 
@@ -58,11 +63,13 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         var keeper = TimeKeeper(read(0, old), system(false), newest: noon, release: noon - .hours(24))
         #expect(keeper.doubt == .beforeRelease(noon - .hours(24)))
         // What is shown meanwhile goes on from the last sample.
-        #expect(keeper.now(read(5, old + .seconds(5))) { system(false) }.wall == noon + .seconds(5))
-        #expect(!keeper.settle(read(6, noon - .hours(1)), system(false)))
-        #expect(keeper.doubt == .beforeSamples(noon))
-        #expect(keeper.settle(read(7, noon + .hours(1)), system(true)))
-        #expect(keeper.now(read(7, noon + .hours(1))) { system(true) }.wall == noon + .hours(1))
+        let meanwhile = keeper.now(read(5, old + .seconds(5))) { system(false) }
+        #expect(meanwhile.wall == noon + .seconds(5))
+        let tooEarly = keeper.settle(read(6, noon - .hours(1)), system(false))
+        #expect(!tooEarly && keeper.doubt == .beforeSamples(noon))
+        let isSettled = keeper.settle(read(7, noon + .hours(1)), system(true))
+        let right = keeper.now(read(7, noon + .hours(1))) { system(true) }
+        #expect(isSettled && right.wall == noon + .hours(1))
     }
 
     /// A computer that nobody ever sets right goes on by its own clock where that has one with a battery, or asks nobody.
@@ -118,7 +125,8 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         }
         #expect(samples(gateway, "power").isEmpty)
         #expect(gateway.alerts().contains { $0.id == "clock" })
-        #expect(gateway.takeEffects().allSatisfy { if case .window = $0 { false } else { true } })
+        let effects = gateway.takeEffects()
+        #expect(effects.allSatisfy { if case .window = $0 { false } else { true } })
         _ = try gateway.store.commit()
         if dies { gateway = try hub(region, at: read(170, wrong), doubt: .notSynchronised, boot: "a") }
         let known = read(200, noon + .seconds(200))
