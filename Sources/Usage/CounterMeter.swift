@@ -80,6 +80,8 @@ package struct CounterMeter: Hashable, Sendable {
     private let rule: CounterRule
     private var last: Int64?
     private var lastTime = Instant.distantPast
+    /// What was believed before `lastTime`: values that come in one go are judged from there.
+    private var before: Past?
     /// The least value of this counter that was believed since it was first seen, exchanged or reset.
     private var lowest: Int64 = .max
     private var quarantine: Quarantine?
@@ -104,6 +106,11 @@ package struct CounterMeter: Hashable, Sendable {
         var latest: Int64
         var latestTime: Instant
         var count = 1
+    }
+
+    private struct Past: Hashable {
+        let value: Int64
+        let time: Instant
     }
 
     /// Where the counter stood when it was decided that it had gone back. Should it come back there after all, what was
@@ -154,6 +161,7 @@ package struct CounterMeter: Hashable, Sendable {
             isTimeUnsure = false
         }
         guard time > lastTime else {
+            if time == lastTime, raw > last, quarantine == nil { return goOnAtOnce(raw, at: time, last: last) }
             noticeSetClock(raw, last: last, at: time)
             return nil
         }
@@ -173,6 +181,7 @@ package struct CounterMeter: Hashable, Sendable {
     }
 
     private mutating func begin(_ raw: Int64, at time: Instant) {
+        before = nil
         last = raw
         lastTime = time
         lowest = raw
@@ -203,8 +212,19 @@ package struct CounterMeter: Hashable, Sendable {
         else { return }
         for index in left.indices { left[index].time = time - (lastTime - left[index].time) }
         lastTime = time
+        before = nil
         quarantine = nil
         restart = nil
+    }
+
+    /// Values that a broker had kept arrive at one time: what lies between them was drawn since the one before all.
+    private mutating func goOnAtOnce(_ raw: Int64, at time: Instant, last: Int64) -> CounterStep? {
+        guard let before, fits(raw, after: before.value, at: before.time, by: time),
+            left.last.map({ raw < $0.value - rule.slack }) ?? true
+        else { return nil }
+        count(raw - last)
+        self.last = raw
+        return CounterStep(advance: raw - last, since: before.time)
     }
 
     private mutating func goOn(_ raw: Int64, at time: Instant, last: Int64) -> CounterStep {
@@ -239,6 +259,7 @@ package struct CounterMeter: Hashable, Sendable {
     }
 
     private mutating func accept(_ raw: Int64, at time: Instant) {
+        if let last, time > lastTime { before = Past(value: last, time: lastTime) }
         last = raw
         lastTime = time
         lowest = min(lowest, raw)

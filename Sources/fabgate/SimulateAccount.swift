@@ -50,12 +50,40 @@ extension SimulationAudit {
                 : before + truth.energyMilliwattHours(machine, from: from, to: time)
         }
         hour.energy = drawn(to) - before
+        doubtOldValues(index, from, to, truth)
         let known = knowledge[index]
         hour.expected = (known.booked(by: to, drawn) ?? 0) - (known.booked(by: from, drawn) ?? 0)
         // A value is shared out evenly over the time since the one before: some of it may be drawn only after the hour.
         hour.ahead = max(0, (known.booked(by: to, drawn) ?? 0) - drawn(to))
         hour.energySlack = 2 * known.resolution + 2 + known.doubtful(from: from, to: to, drawn)
         rows[index].energyTrue += hour.energy
+    }
+
+    /// A count that was set to zero and climbs through a value at which it was set to zero before is looked at twice: a
+    /// message from then could say the same.
+    private mutating func doubtOldValues(_ index: Int, _ from: Instant, _ to: Instant, _ truth: Truth) {
+        let machine = rows[index].machine
+        let resets = resets[index].filter { $0 < to }
+        guard resets.count > 1, let last = resets.last else { return }
+        let (begin, end) = (max(last, from - .minutes(30)), to + .minutes(30))
+        let low = truth.energyMilliwattHours(machine, from: last, to: begin)
+        let high = truth.energyMilliwattHours(machine, from: last, to: end)
+        for (a, b) in zip(resets, resets.dropFirst()) {
+            let old = truth.energyMilliwattHours(machine, from: a, to: b)
+            guard old > low - 3 * knowledge[index].resolution, old < high + 3 * knowledge[index].resolution else {
+                continue
+            }
+            var (earlier, later) = (begin, end)
+            while later - earlier > .seconds(10) {
+                let middle = earlier + .milliseconds((later - earlier).milliseconds / 2)
+                if truth.energyMilliwattHours(machine, from: last, to: middle) < old {
+                    earlier = middle
+                } else {
+                    later = middle
+                }
+            }
+            knowledge[index].doubt(from: earlier - .minutes(12), to: later + .minutes(16))
+        }
     }
 
     private mutating func noteBusy(

@@ -59,6 +59,8 @@ package struct SimulationAudit: Sendable {
     var booked: [(hours: [Int: Int64], sum: Int64)]
     /// The digest of what the city holds of each window, without its version: what counts as the same.
     package internal(set) var digests: [RollupKey: String] = [:]
+    /// When its plug's count was set to zero, by machine.
+    var resets: [[Instant]]
     private let indices: [String: Int]
     let countsJobs: [Bool]
     private var lastSync = SimulationPlan.start
@@ -102,6 +104,7 @@ package struct SimulationAudit: Sendable {
         }
         jobWords = [[MachineKnowledge.Word]](repeating: [], count: machines.count)
         booked = machines.map { _ in ([:], 0) }
+        resets = machines.map { _ in [] }
         indices = Dictionary(uniqueKeysWithValues: machines.enumerated().map { ($1.id, $0) })
         countsJobs = machines.map { $0.devices.contains { configuration.devices[$0].driverName == "octoprint" } }
     }
@@ -120,16 +123,29 @@ package struct SimulationAudit: Sendable {
         }
     }
 
-    /// Its plug's count was set back, or fell back: until enough values agree, what it says is not believed.
-    mutating func doubtCounter(of machine: String, at time: Instant) {
+    /// Its plug's count was set back, or fell back: until enough values agree, what it says is not believed. Where its
+    /// words are held back, that is after `release`.
+    mutating func doubtCounter(of machine: String, at time: Instant, release: Instant?, isReset: Bool) {
         guard let index = indices[machine] else { return }
-        knowledge[index].doubt(from: time - .minutes(6), to: time + .minutes(16))
+        if isReset { resets[index].append(time) }
+        knowledge[index].doubt(from: time - .minutes(6), to: max(time, release ?? time) + .minutes(16))
     }
 
-    mutating func died(at time: Instant, for length: Duration) {
+    /// What a machine says is held back until `release`; so is what would end a doubt.
+    mutating func holdBack(_ machine: Int, at time: Instant, until release: Instant) {
+        knowledge[machine].prolongDoubts(at: time, to: release + .minutes(16))
+    }
+
+    /// The process ended; what a disk had refused since `committed` is gone with it, unless a broker says it again.
+    mutating func died(at time: Instant, for length: Duration, committed: Instant) {
         for index in knowledge.indices {
+            if committed < time {
+                knowledge[index].forget(after: committed)
+                jobWords[index].removeAll { $0.arrived > committed }
+                knowledge[index].doubt(from: committed - .minutes(11), to: time + length + .minutes(11))
+            }
             // The newest sample that is found may be a minute old.
-            knowledge[index].blind(from: time - .seconds(61), to: time + length)
+            knowledge[index].blind(from: min(time, committed) - .seconds(61), to: time + length)
         }
     }
 

@@ -55,6 +55,12 @@ struct MachineKnowledge {
     mutating func doubt(from: Instant, to: Instant, drawnFrom begin: Instant, to end: Instant) {
         doubts.append(Doubt(from: from, to: to, drawn: (begin, end)))
     }
+    /// What is in doubt at `time` stays so until `end`.
+    mutating func prolongDoubts(at time: Instant, to end: Instant) {
+        for doubt in doubts where doubt.from <= time && doubt.to > time && doubt.to < end {
+            doubts.append(Doubt(from: doubt.from, to: end, drawn: (doubt.drawn.from, end)))
+        }
+    }
     mutating func blind(from: Instant, to: Instant) { blind.append((from, to)) }
 
     /// What arrived after `time` was forgotten: it was not durable.
@@ -84,7 +90,12 @@ struct MachineKnowledge {
         guard after > 0 else { return energy(first.said) }
         let a = counters[after - 1]
         guard after < counters.count else { return energy(a.said) }
-        let b = counters[after]
+        // What a broker had kept arrives in one go, and its last value is that of the time.
+        var b = counters[after]
+        for word in counters[after...] {
+            guard word.arrived == b.arrived else { break }
+            b = word
+        }
         let length = Double((b.arrived - a.arrived).milliseconds)
         let from = energy(a.said)
         let part = length > 0 ? Double((time - a.arrived).milliseconds) / length : 1

@@ -8,8 +8,8 @@ extension SimulatedWorld {
     func suffer(_ mishap: Mishap) {
         audit.suffered(mishap)
         switch mishap.kind {
-        case .reset(let machine): if lab.resetCounter(of: machine) { audit.doubtCounter(of: machine, at: time) }
-        case .dip(let machine): if lab.cutPower(of: machine) { audit.doubtCounter(of: machine, at: time) }
+        case .reset(let machine): if lab.resetCounter(of: machine) { doubtCounter(of: machine, isReset: true) }
+        case .dip(let machine): if lab.cutPower(of: machine) { doubtCounter(of: machine, isReset: false) }
         case .kill(let length): die(for: length)
         case .power(let length): die(for: length, losesPower: true)
         case .clock(let error, let length):
@@ -25,7 +25,13 @@ extension SimulatedWorld {
         case .late(let machine, let length):
             guard let index = lab.machines.firstIndex(of: machine), held[index] == nil else { return }
             held[index] = time + length
+            audit.holdBack(index, at: time, until: time + length)
         }
+    }
+
+    private func doubtCounter(of machine: String, isReset: Bool) {
+        let release = lab.machines.firstIndex(of: machine).flatMap { held[$0] }
+        audit.doubtCounter(of: machine, at: time, release: release, isReset: isReset)
     }
 
     /// What was wrong for a while and is right again.

@@ -72,6 +72,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     private var queue: [Message] = []
     private var unacknowledged: [Message] = []
     private var lastSync: Instant
+    private var lastCommit: Instant
     /// When the hub has to be looked at again.
     private var hubDeadline = Moment(nanoseconds: 0)
     package internal(set) var audit: SimulationAudit
@@ -101,6 +102,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         let start = SimulationPlan.start
         time = start
         lastSync = start
+        lastCommit = start
         now = Now(moment: Moment(nanoseconds: 1_000_000_000), wall: start)
         keeper = TimeKeeper(now, Self.system(isSynchronised: true), newest: nil, release: start)
         lab = SimulatedLabs.place(plan.machines, seed: plan.seed, start: start)
@@ -286,6 +288,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     private func commit() {
         do {
             _ = try hub.store.commit()
+            lastCommit = time
             hub.storeWorks()
             unacknowledged.removeAll(keepingCapacity: true)
         } catch {
@@ -390,7 +393,7 @@ package final class SimulatedWorld<Book: RollupBook> {
             }
             queue.removeAll { $0.machine.map { held[$0] == nil } ?? true }
         } else {
-            audit.died(at: time, for: length)
+            audit.died(at: time, for: length, committed: diskFailsUntil == nil ? time : lastCommit)
             // What was not acknowledged comes again, in front of what is said meanwhile.
             queue.insert(contentsOf: unacknowledged, at: 0)
             unacknowledged.removeAll()

@@ -69,6 +69,18 @@ private func total(
         #expect(advance == 60_000)
     }
 
+    /// What a broker had kept for an hour comes in one go.
+    @Test func valuesAtOneTimeCountSinceTheOneBefore() {
+        var meter = CounterMeter(.energy(watts: 4600, resolution: 1000))
+        _ = meter.observe(1_000_000, at: Instant(milliseconds: 0))
+        let hour = Instant(milliseconds: 3_600_000)
+        let steps = (1...10).compactMap { meter.observe(1_000_000 + $0 * 50_000, at: hour) }
+        #expect(steps.reduce(0) { $0 + $1.advance } == 500_000)
+        #expect(steps.allSatisfy { $0.since == Instant(milliseconds: 0) && $0.correction == nil })
+        let impossible = meter.observe(9_000_000, at: hour)
+        #expect(impossible == nil)
+    }
+
     @Test func impossibleJumpIsToldAndNotCounted() {
         let raw: [Int64] = [1_000_000, 1_001_000] + (0..<20).map { 900_000_000 + $0 * 1000 }
         let (advance, corrections) = total(raw)
