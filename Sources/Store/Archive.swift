@@ -134,61 +134,93 @@ struct ArchiveIndex {
 struct RunBuilder {
     private(set) var pages: [[UInt8]] = []
     private(set) var headers: [PageHeader] = []
-    private(set) var samples = 0
-    /// Indices into the head's records, by series.
-    private(set) var order: [UInt32] = []
-    /// Each series that has samples, and its part of `order`.
+    private(set) var columns = SortedColumns()
+    /// Each series that has samples, and its part of `columns`.
     private(set) var groups: [(series: UInt16, range: Range<Int>)] = []
 
+    var samples: Int { columns.times.count }
+
+    private let from: UInt64
+    private let to: UInt64
     private var page = [UInt8](repeating: 0, count: Layout.pageSize)
     private var header = PageHeader(.archive)
-    private var at = PageHeader.size + 8
+    private var place: ChunkWriter.Place
     private var writer = ChunkWriter()
-    private let base: Int64
 
     /// `from ..< to` are ordinals.
     init(_ head: Head, from: UInt64, to: UInt64) {
+        self.from = from
+        self.to = to
         let range = head.index(from)..<head.index(to)
-        let records = head.records[range]
-        base = records.first { $0.tag.isSample }?.time ?? 0
-        page.put(UInt64(bitPattern: base), at: PageHeader.size)
-
-        // A counting sort keeps the order of arrival within each series.
-        var highest = 0
-        for record in records where record.tag.isSample { highest = max(highest, Int(record.series)) }
-        var starts = [Int](repeating: 0, count: highest + 2)
-        for record in records where record.tag.isSample { starts[Int(record.series) + 1] += 1 }
-        for series in 1..<starts.count { starts[series] += starts[series - 1] }
-        samples = starts[starts.count - 1]
-        order = [UInt32](repeating: 0, count: samples)
-        var places = starts
-        for index in range where head.records[index].tag.isSample {
-            let series = Int(head.records[index].series)
-            order[places[series]] = UInt32(index)
-            places[series] += 1
-        }
-
-        var columns = Columns()
-        columns.texts = head.texts
+        place = ChunkWriter.Place(base: head.records[range].first { $0.tag.isSample }?.time ?? 0)
+        beginPage()
+        let starts = RunBuilder.sort(head, range, into: &columns)
         for series in 0..<starts.count - 1 where starts[series] < starts[series + 1] {
-            columns.removeSamples()
             groups.append((UInt16(series), starts[series]..<starts[series + 1]))
-            for place in starts[series]..<starts[series + 1] {
-                let record = head.records[Int(order[place])]
-                columns.times.append(record.time)
-                columns.bits.append(record.number)
-                columns.tags.append(record.tag)
-            }
-            add(UInt16(series), columns)
+            add(UInt16(series), starts[series]..<starts[series + 1])
         }
         // Without any sample, a page still says which ordinals are done.
         if header.samples > 0 || pages.isEmpty { finishPage() }
     }
 
-    private mutating func add(_ series: UInt16, _ columns: Columns) {
-        var done = 0
-        while done < columns.count {
-            let written = writer.write(series, columns, from: done, base: base, into: &page, at: &at)
+    /// A counting sort keeps the order of arrival within each series. Gives where each series begins, and the end.
+    private static func sort(_ head: Head, _ range: Range<Int>, into columns: inout SortedColumns) -> [Int] {
+        let records = head.records.span.extracting(range)
+        var highest = 0
+        for index in 0..<records.count where records[index].tag.isSample {
+            highest = max(highest, Int(records[index].series))
+        }
+        var starts = [Int](repeating: 0, count: highest + 2)
+        var counts = starts.mutableSpan
+        for index in 0..<records.count where records[index].tag.isSample {
+            counts[Int(records[index].series) &+ 1] &+= 1
+        }
+        for series in 1..<starts.count { starts[series] += starts[series - 1] }
+        let all = starts[starts.count - 1]
+        columns.texts = head.texts
+        columns.times = [Int64](repeating: 0, count: all)
+        columns.bits = [UInt64](repeating: 0, count: all)
+        columns.marks = [UInt8](repeating: 0, count: all)
+        var places = starts
+        scatter(records, &places, &columns.times, &columns.bits, &columns.marks)
+        return starts
+    }
+
+    private static func scatter(
+        _ records: borrowing Span<Record>, _ allPlaces: inout [Int], _ allTimes: inout [Int64],
+        _ allBits: inout [UInt64], _ allMarks: inout [UInt8]
+    ) {
+        var places = allPlaces.mutableSpan
+        var times = allTimes.mutableSpan
+        var bits = allBits.mutableSpan
+        var marks = allMarks.mutableSpan
+        var index = 0
+        while index < records.count {
+            let record = records[index]
+            index &+= 1
+            guard record.tag.isSample else { continue }
+            let place = places[Int(record.series)]
+            places[Int(record.series)] = place &+ 1
+            times[place] = record.time
+            bits[place] = record.bits
+            marks[place] = SortedColumns.mark(record)
+        }
+    }
+
+    /// How many of each series' samples have ordinals below; nothing where none has.
+    func known(_ head: Head, below ordinal: UInt64) -> [UInt16: Int] {
+        var known: [UInt16: Int] = [:]
+        guard ordinal > from else { return known }
+        for record in head.records[head.index(from)..<head.index(min(ordinal, to))] where record.tag.isSample {
+            known[record.series, default: 0] += 1
+        }
+        return known
+    }
+
+    private mutating func add(_ series: UInt16, _ range: Range<Int>) {
+        var done = range.lowerBound
+        while done < range.upperBound {
+            let written = writer.write(series, columns, done..<range.upperBound, into: &page, at: &place)
             guard written > 0 else {
                 guard header.samples > 0 else { return }
                 finishPage()
@@ -197,32 +229,34 @@ struct RunBuilder {
             if header.samples == 0 { header.firstSeries = series }
             header.lastSeries = series
             header.samples += written
-            for time in columns.times[done..<done + written] {
-                if time < header.firstTime { header.firstTime = time }
-                if time > header.lastTime { header.lastTime = time }
-            }
+            let span = RunBuilder.span(of: columns.times.span.extracting(done..<done + written))
+            header.firstTime = min(header.firstTime, span.first)
+            header.lastTime = max(header.lastTime, span.last)
             done += written
         }
     }
 
+    private static func span(of times: borrowing Span<Int64>) -> (first: Int64, last: Int64) {
+        var first = Int64.max
+        var last = Int64.min
+        for index in 0..<times.count {
+            first = min(first, times[index])
+            last = max(last, times[index])
+        }
+        return (first, last)
+    }
+
+    private mutating func beginPage() {
+        page = [UInt8](repeating: 0, count: Layout.pageSize)
+        page.put(UInt64(bitPattern: place.base), at: PageHeader.size)
+        place = ChunkWriter.Place(base: place.base)
+        header = PageHeader(.archive)
+    }
+
     private mutating func finishPage() {
-        header.used = at - PageHeader.size
-        // What did not fit may have left something behind.
-        for index in at..<page.count { page[index] = 0 }
+        header.used = place.at - PageHeader.size
         pages.append(page)
         headers.append(header)
-        header = PageHeader(.archive)
-        page = [UInt8](repeating: 0, count: Layout.pageSize)
-        page.put(UInt64(bitPattern: base), at: PageHeader.size)
-        at = PageHeader.size + 8
-    }
-}
-
-extension Columns {
-    /// Keeps the texts.
-    mutating func removeSamples() {
-        times.removeAll(keepingCapacity: true)
-        bits.removeAll(keepingCapacity: true)
-        tags.removeAll(keepingCapacity: true)
+        beginPage()
     }
 }

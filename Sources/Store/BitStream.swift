@@ -66,7 +66,67 @@ struct BitWriter {
     }
 }
 
-/// Reads what `BitWriter` wrote. Beyond the end it gives zeros and sets `failed`.
+/// Writes bits into words, the first bit the highest; a chunk's stream before it is known how long it gets.
+struct WordWriter {
+    private var at = 0
+    /// The low `filled` bits count.
+    private var window: UInt64 = 0
+    private var filled = 0
+    private var overflowed = false
+
+    /// The low `count` bits of `value`, at most 64; the others must be zero.
+    @inline(__always)
+    mutating func put(_ value: UInt64, _ count: Int, _ words: inout MutableSpan<UInt64>) {
+        let room = 64 &- filled
+        if count < room {
+            window = window &<< UInt64(truncatingIfNeeded: count) | value
+            filled &+= count
+            return
+        }
+        let rest = count &- room
+        guard at < words.count else {
+            overflowed = true
+            return
+        }
+        words[at] = window << UInt64(truncatingIfNeeded: room) | value &>> UInt64(truncatingIfNeeded: rest)
+        at &+= 1
+        // What is above `rest` falls out at the top later.
+        window = value
+        filled = rest
+    }
+
+    @inline(__always)
+    mutating func putRice(_ value: UInt64, _ k: Int, _ words: inout MutableSpan<UInt64>) {
+        let quotient = value &>> UInt64(truncatingIfNeeded: k)
+        if quotient < 15 {
+            let ones = (2 &<< quotient) &- 2
+            let low = value & ((1 &<< UInt64(truncatingIfNeeded: k)) &- 1)
+            put(ones &<< UInt64(truncatingIfNeeded: k) | low, Int(truncatingIfNeeded: quotient) &+ 1 &+ k, &words)
+        } else {
+            let length = 64 - value.leadingZeroBitCount
+            put(0x7FFF << 6 | UInt64(length - 1), 21, &words)
+            put(value, length, &words)
+        }
+    }
+
+    /// Six bits of length less one, and the number.
+    mutating func putLength(_ value: UInt64, _ words: inout [UInt64]) {
+        var own = words.mutableSpan
+        let length = max(1, 64 - value.leadingZeroBitCount)
+        put(UInt64(length - 1), 6, &own)
+        put(value, length, &own)
+    }
+
+    /// Fills the last word with zeros, and gives the bytes in use; nil where the words were not enough.
+    mutating func finish(_ words: inout [UInt64]) -> Int? {
+        let length = at * 8 + (filled + 7) / 8
+        guard !overflowed, filled == 0 || at < words.count else { return nil }
+        if filled > 0 { words[at] = window << UInt64(64 - filled) }
+        return length
+    }
+}
+
+/// Reads what the writers wrote. Beyond the end it gives zeros and sets `failed`.
 struct BitReader {
     private var at: Int
     private let end: Int
@@ -79,9 +139,23 @@ struct BitReader {
         self.end = end
     }
 
-    /// Afterwards at least 57 bits stand at the top of the window, or all that are left.
+    /// Afterwards at least 56 bits stand at the top of the window, or all that are left.
     @inline(__always)
     private mutating func refill(_ page: borrowing Span<UInt8>) {
+        guard at &+ 8 <= end else { return refillSlowly(page) }
+        let eight = page.extracting(at..<at &+ 8)
+        guard eight.count == 8 else { return }
+        var word = UInt64(eight[0]) << 56 | UInt64(eight[1]) << 48 | UInt64(eight[2]) << 40 | UInt64(eight[3]) << 32
+        word |= UInt64(eight[4]) << 24 | UInt64(eight[5]) << 16 | UInt64(eight[6]) << 8 | UInt64(eight[7])
+        // Bits beyond `filled` are those that follow in the stream, so that they may come twice.
+        window |= word >> UInt64(truncatingIfNeeded: filled)
+        let bytes = (63 &- filled) >> 3
+        at &+= bytes
+        filled &+= bytes &* 8
+    }
+
+    @inline(never)
+    private mutating func refillSlowly(_ page: borrowing Span<UInt8>) {
         while filled <= 56, at < end {
             window |= UInt64(page[at]) << UInt64(truncatingIfNeeded: 56 &- filled)
             filled &+= 8
@@ -177,7 +251,9 @@ struct LengthHistogram {
         return best.k
     }
 
-    /// In bits, with parameter k.
+    /// What these numbers take in bits with parameter k.
+    func cost(_ k: Int) -> Int { cost(k, 64 &- seen.leadingZeroBitCount) }
+
     @inline(__always)
     private func cost(_ k: Int, _ longest: Int) -> Int {
         // Up to k bits, numbers have no unary part; the middle of k + 1 bits has one, of one bit more three.

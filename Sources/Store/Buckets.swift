@@ -17,6 +17,8 @@ struct Buckets {
     private var held = 0.0
     private var since: Int64 = 0
     private var holds = false
+    /// Of the bucket that is being filled.
+    private var end = Int64.min
 
     init(from: Int64, to: Int64, step: Int64) {
         self.from = from
@@ -25,20 +27,47 @@ struct Buckets {
         points.reserveCapacity(Int((to - from) / step) + 1)
     }
 
+    /// Samples in order of time, none before those that came already.
+    mutating func add(_ columns: Columns, _ range: Range<Int>) {
+        guard columns.areNumbers else {
+            for index in range { add(columns.times[index], columns.tag(index), columns.bits[index]) }
+            return
+        }
+        let times = columns.times.span.extracting(range)
+        let bits = columns.bits.span.extracting(range)
+        var index = 0
+        while index < times.count, index < bits.count {
+            let time = times[index]
+            if time >= end { move(to: Int((time - from) / step)) }
+            take(time, Double(bitPattern: bits[index]))
+            index &+= 1
+        }
+    }
+
     @inline(__always)
-    mutating func add(_ time: Int64, _ tag: ValueTag, _ bits: UInt64) {
-        let bucket = Int((time - from) / step)
-        if bucket != index { move(to: bucket) }
+    private mutating func take(_ time: Int64, _ number: Double) {
+        hold(until: time)
+        holds = true
+        if count == 0 {
+            least = number
+            most = number
+        } else {
+            least = Swift.min(least, number)
+            most = Swift.max(most, number)
+        }
+        last = number
+        plain += number
+        count &+= 1
+    }
+
+    @inline(__always)
+    private mutating func add(_ time: Int64, _ tag: ValueTag, _ bits: UInt64) {
+        if time >= end { move(to: Int((time - from) / step)) }
         guard tag != .text else { return }
         hold(until: time)
         holds = tag == .number
         guard holds else { return }
-        let number = Double(bitPattern: bits)
-        least = count == 0 ? number : Swift.min(least, number)
-        most = count == 0 ? number : Swift.max(most, number)
-        last = number
-        plain += number
-        count += 1
+        take(time, Double(bitPattern: bits))
     }
 
     @inline(__always)
@@ -55,6 +84,7 @@ struct Buckets {
             if index >= 0 { close() }
             index += 1
         }
+        end = from + Int64(index + 1) * step
     }
 
     private mutating func close() {

@@ -116,6 +116,43 @@ struct SlotState {
         count &+= 1
     }
 
+    /// A sample as the archive's columns have it.
+    @inline(__always)
+    mutating func add(_ time: Int64, _ bits: UInt64, mark: UInt8) {
+        if mark < SortedColumns.double {
+            let number = Decimal.number(Int64(bitPattern: bits), places: Int(mark))
+            // Nearly all that sensors send, most of it the same as before; never a NaN or an infinity.
+            if holds {
+                hold(until: time)
+                if number.bitPattern != last.bitPattern { take(number) }
+                count &+= 1
+                return
+            }
+            return add(time, .number, number.bitPattern)
+        }
+        let tag: ValueTag =
+            mark == SortedColumns.text ? .text : mark == SortedColumns.unknown ? .unknown : .number
+        add(time, tag, bits)
+    }
+
+    @inline(__always)
+    private mutating func take(_ number: Double) {
+        if number < least { least = number }
+        if number > most { most = number }
+        last = number
+    }
+
+    /// Samples in order of time.
+    mutating func add(_ columns: Columns, _ range: Range<Int>) {
+        guard columns.areNumbers else {
+            for index in range { add(columns.times[index], columns.tag(index), columns.bits[index]) }
+            return
+        }
+        let times = columns.times.span.extracting(range)
+        let bits = columns.bits.span.extracting(range)
+        for index in 0..<times.count { add(times[index], .number, bits[index]) }
+    }
+
     @inline(__always)
     private mutating func hold(until time: Int64) {
         if holds {

@@ -1,41 +1,65 @@
-// The body of an archive page: base time i64, then chunks, one after the other. A chunk holds samples of one series:
+// The body of an archive page since format 3: base time i64, then chunks, one after the other. A chunk holds samples of
+// one series:
 //
-//     0 series u16   2 count u16   4 length of the chunk in bytes u16
-//     6 flags u8: bits 0…1 values are 0 decimals coded by their steps, 1 decimals coded by the steps of their steps,
-//                 2 doubles; bits 2…4 decimal places; bit 5 all samples are numbers
-//     7 Rice parameter of times u8   8 of values u8
-//     9 varint zigzag(step of the grid in 1/16 ms), varint zigzag(first time − base time)
-//     then a bit stream, for each sample:
-//       [not for the first] Rice: zigzag(time − predicted time)
-//       [not when all are numbers] 2 bits: 0 number, 1 unknown, 2 text
-//       decimal: Rice of zigzag(step) or zigzag(step of steps)
-//       double:  0 as before | 1, 6 bits of leading zeros, 6 bits of length less one, and the bits of the XOR with the
-//                number before
-//       text:    Rice k = 2 of an index into the texts of this chunk; the next unused index (at most 64) is followed
-//                by a new text, 7 bits of length and its bytes
+//     varint series − series of the chunk before (of the page's first: the series)
+//     varint count, at most 1024
+//     varint length of the bit stream in bytes
+//     shape u16: bits 0…1 values are 0 decimals coded by their steps, 1 by the steps of their steps, 2 doubles, 3 decimals
+//                that stay the same for long; 2…4 decimal places; 5 all samples are numbers; 6…10 Rice parameter of
+//                times; 11…15 of values
+//     varint zigzag(step of the grid in 1/16 ms − that of the chunk before (of the page's first: 0))
+//     varint zigzag(first time − base time)
+//     the bit stream, column after column:
+//       [not when all are numbers] for each sample 2 bits: 0 number, 1 unknown, 2 text
+//       times:    from the second on Rice: zigzag(time − predicted time)
+//       decimals: 6 bits length less one and so many bits: zigzag(first); then, for each from the second on,
+//         0       Rice: zigzag(step)
+//         1       Rice: zigzag(step − step before), the first step counted from 0
+//         3       once 5 bits r, then Rice r: how many stay the same; Rice: zigzag(step) − 1 of the next one, and so on
+//       doubles:  0 as before | 1, 6 bits of leading zeros, 6 bits of length less one, and the bits of the XOR with the
+//                 number before (of the first: with 0)
+//       texts:    Rice k = 2 of an index into the texts of this chunk; the next unused index (at most 64) is followed
+//                 by a new text, 7 bits of length and its bytes
 
-/// Samples of one series as columns, for reading and writing without a value per sample on the heap.
-struct Columns {
-    var times: [Int64] = []
-    var bits: [UInt64] = []
-    var tags: [ValueTag] = []
-    /// `bits` of a text are an index here.
-    var texts: [String] = []
+/// What the two bytes of a chunk's shape say.
+struct ChunkShape {
+    enum Values: UInt16 { case step, stepOfSteps, double, runs }
 
-    var count: Int { times.count }
+    let bits: UInt16
 
-    mutating func removeAll() {
-        times.removeAll(keepingCapacity: true)
-        bits.removeAll(keepingCapacity: true)
-        tags.removeAll(keepingCapacity: true)
-        texts.removeAll(keepingCapacity: true)
+    init(bits: UInt16) { self.bits = bits }
+
+    init(_ values: Values, places: Int, allNumbers: Bool, timeParameter: Int, valueParameter: Int) {
+        bits =
+            values.rawValue | UInt16(places) << 2 | (allNumbers ? 32 : 0) | UInt16(timeParameter) << 6
+            | UInt16(valueParameter) << 11
     }
 
-    func value(_ index: Int) -> StoredValue {
-        switch tags[index] {
-        case .number: .number(Double(bitPattern: bits[index]))
-        case .text: .text(texts[Int(bits[index])])
-        case .unknown, .lost, .tier: .unknown
+    var values: Values { Values(rawValue: bits & 3) ?? .step }
+    var places: Int { Int(bits >> 2 & 7) }
+    var allNumbers: Bool { bits & 32 != 0 }
+    var timeParameter: Int { Int(bits >> 6 & 31) }
+    var valueParameter: Int { Int(bits >> 11) }
+}
+
+/// Samples sorted by series, as columns.
+struct SortedColumns {
+    /// What a sample is: 0…4 a decimal with so many places, and the marks below.
+    static let double: UInt8 = 5
+    static let unknown: UInt8 = 6
+    static let text: UInt8 = 7
+
+    var times: [Int64] = []
+    /// As in `Record`.
+    var bits: [UInt64] = []
+    var marks: [UInt8] = []
+    var texts: [String] = []
+
+    static func mark(_ record: Record) -> UInt8 {
+        switch record.tag {
+        case .number: record.places
+        case .text: text
+        case .unknown, .lost, .tier: unknown
         }
     }
 }
@@ -43,396 +67,363 @@ struct Columns {
 /// Writes chunks.
 struct ChunkWriter {
     /// Longer series make several chunks, so that parameters follow the signal.
-    static let mostSamples = 2048
-    /// Less room than this is left empty at the end of a page.
-    static let leastRoom = 48
-    static let mostTexts = 64
+    static let mostSamples = 1024
+    /// Rice parameters have five bits.
+    private static let mostParameter = 31
 
-    private enum Values { case step, stepOfSteps, double }
+    /// Where the next chunk of a page goes, and what it counts from.
+    struct Place {
+        let base: Int64
+        var at = PageHeader.size + 8
+        var series: UInt16 = 0
+        var step: Int64 = 0
 
-    private var timeCodes: [UInt64] = []
-    private var steps: [UInt64] = []
-    private var stepsOfSteps: [UInt64] = []
-    private var wholes: [Int64] = []
+        init(base: Int64) { self.base = base }
+    }
 
-    /// Writes as many samples of `columns` from `from` on as fit between `at` and the end of the page, and says how
-    /// many that were: 0 where not even one did.
+    private var timeCodes = [UInt64](repeating: 0, count: mostSamples)
+    private var steps = [UInt64](repeating: 0, count: mostSamples)
+    private var stepsOfSteps = [UInt64](repeating: 0, count: mostSamples)
+    private var wholes = [Int64](repeating: 0, count: mostSamples)
+    /// The bit stream; longer than a page.
+    private var words = [UInt64](repeating: 0, count: 640)
+
+    /// A chunk whose bits stand in `words`.
+    private struct Draft {
+        let shape: ChunkShape
+        let step: Int64
+        let length: Int
+    }
+
+    /// Writes as many samples of `columns[range]` as fit between `place` and the end of the page, and says how many that
+    /// were: 0 where so few fit that the next page is better.
     mutating func write(
-        _ series: UInt16, _ columns: Columns, from: Int, base: Int64, into page: inout [UInt8], at: inout Int
+        _ series: UInt16, _ columns: SortedColumns, _ range: Range<Int>, into page: inout [UInt8], at place: inout Place
     ) -> Int {
-        let count = min(ChunkWriter.mostSamples, columns.count - from)
-        guard count > 0, at + ChunkWriter.leastRoom <= page.count else { return 0 }
-        let range = from..<from + count
-        let step = TimePredictor.step(of: columns.times.span.extracting(range))
-        let timeParameter = codeTimes(columns, range, step: step)
-        var allNumbers = true
-        for index in range where columns.tags[index] != .number { allNumbers = false }
-        let (values, places, valueParameter) = codeValues(columns, range)
-
-        var stream = at + 9
-        page.putVarint(zigzag(step), at: &stream)
-        page.putVarint(zigzag(columns.times[from] &- base), at: &stream)
-        let plan = Plan(
-            timeParameter: timeParameter, values: values, valueParameter: valueParameter, allNumbers: allNumbers)
-        let (written, end) = writeBits(of: columns, range, plan, at: stream, into: &page)
-        guard written > 0 else { return 0 }
-        page.put(series, at: at)
-        page.put(UInt16(written), at: at + 2)
-        page.put(UInt16(end - at), at: at + 4)
-        let kind: UInt8 = values == .step ? 0 : values == .stepOfSteps ? 1 : 2
-        page[at + 6] = kind | UInt8(places) << 2 | (allNumbers ? 32 : 0)
-        page[at + 7] = UInt8(timeParameter)
-        page[at + 8] = UInt8(valueParameter)
-        at = end
-        return written
-    }
-
-    private struct Plan {
-        let timeParameter: Int
-        let values: Values
-        let valueParameter: Int
-        let allNumbers: Bool
-    }
-
-    /// Writes the bits of as many samples as fit, and says where they end.
-    private func writeBits(
-        of columns: Columns, _ range: Range<Int>, _ plan: Plan, at: Int, into bytes: inout [UInt8]
-    ) -> (written: Int, end: Int) {
-        var page = bytes.mutableSpan
-        let timeCodes = self.timeCodes.span
-        let valueCodes = plan.values == .stepOfSteps ? stepsOfSteps.span : steps.span
-        var writer = BitWriter(at: at, limit: page.count)
-        var written = 0
-        var end = writer
-        var previous: UInt64 = 0
-        var texts: [UInt64] = []
-        for index in range {
-            let place = index &- range.lowerBound
-            if place > 0 { writer.putRice(timeCodes[place], plan.timeParameter, &page) }
-            let tag = columns.tags[index]
-            if !plan.allNumbers { writer.put(UInt64(tag.rawValue), 2, &page) }
-            switch (tag, plan.values) {
-            case (.number, .double):
-                ChunkWriter.put(double: columns.bits[index] ^ previous, &writer, &page)
-                previous = columns.bits[index]
-            case (.number, _): writer.putRice(valueCodes[place], plan.valueParameter, &page)
-            case (.text, _): ChunkWriter.put(text: columns.bits[index], of: columns.texts, &texts, &writer, &page)
-            case (.unknown, _), (.lost, _), (.tier, _): break
+        // With the longest of heads.
+        let room = page.count - place.at - 30
+        guard room > 16 else { return 0 }
+        let isFirst = place.at == PageHeader.size + 8
+        var count = min(ChunkWriter.mostSamples, range.count)
+        while count > 0 {
+            let part = range.lowerBound..<range.lowerBound + count
+            guard let draft = encode(columns, part) else {
+                count /= 2
+                continue
             }
-            guard writer.fits else { break }
-            end = writer
-            written += 1
+            if draft.length <= room {
+                write(draft, series, columns.times[part.lowerBound], count, &page, &place)
+                return count
+            }
+            // Near enough, and a little less.
+            let fitting = (room - 16) * count / max(1, draft.length - 16)
+            count = min(count * 15 / 16, fitting * 31 / 32)
+            if count < 16, !isFirst { return 0 }
+            count = max(1, count)
         }
-        end.flush(&page)
-        // A sample that did not fit may have left bits behind.
-        if written < range.count { for index in end.at..<page.count { page[index] = 0 } }
-        return (written, end.at)
+        return 0
     }
 
-    private mutating func codeTimes(_ columns: Columns, _ range: Range<Int>, step: Int64) -> Int {
-        timeCodes.removeAll(keepingCapacity: true)
-        timeCodes.append(0)
-        var predictor = TimePredictor(step: step, first: columns.times[range.lowerBound])
+    private func write(
+        _ draft: Draft, _ series: UInt16, _ first: Int64, _ count: Int, _ page: inout [UInt8], _ place: inout Place
+    ) {
+        var at = place.at
+        page.putVarint(UInt64(series &- place.series), at: &at)
+        page.putVarint(UInt64(count), at: &at)
+        page.putVarint(UInt64(draft.length), at: &at)
+        page.put(draft.shape.bits, at: at)
+        at += 2
+        page.putVarint(zigzag(draft.step &- place.step), at: &at)
+        page.putVarint(zigzag(first &- place.base), at: &at)
+        var bytes = page.mutableSpan
+        let words = words.span
+        var rest = draft.length
+        var index = 0
+        while rest > 0, at < bytes.count {
+            var word = words[index]
+            for _ in 0..<min(8, rest) {
+                bytes[at] = UInt8(truncatingIfNeeded: word >> 56)
+                word <<= 8
+                at &+= 1
+            }
+            rest &-= 8
+            index &+= 1
+        }
+        place.at = at
+        place.series = series
+        place.step = draft.step
+    }
+
+    /// Fills `words`; nil where they are not enough.
+    private mutating func encode(_ columns: SortedColumns, _ range: Range<Int>) -> Draft? {
+        let times = columns.times.span.extracting(range)
+        let step = TimePredictor.step(of: times)
+        let timeParameter = min(ChunkWriter.mostParameter, ChunkWriter.code(times, step: step, &timeCodes))
+        var kinds = 0
+        let marks = columns.marks.span.extracting(range)
+        for index in 0..<marks.count { kinds |= 1 << Int(marks[index] & 7) }
+        let allNumbers = kinds >> Int(SortedColumns.unknown) == 0
+        let decimals = takeWholes(columns, range, kinds)
+        var writer = WordWriter()
+        if !allNumbers { ChunkWriter.put(tags: marks, &writer, &words) }
+        ChunkWriter.put(codes: timeCodes, from: 1, count: times.count, timeParameter, &writer, &words)
+        var values = ChunkShape.Values.double
+        var valueParameter = 0
+        if let decimals {
+            (values, valueParameter) = put(decimals: decimals.count, &writer)
+        } else {
+            ChunkWriter.put(doubles: columns, range, &writer, &words)
+        }
+        if kinds >> Int(SortedColumns.text) != 0 { ChunkWriter.put(texts: columns, range, &writer, &words) }
+        guard let length = writer.finish(&words) else { return nil }
+        let shape = ChunkShape(
+            values, places: decimals?.places ?? 0, allNumbers: allNumbers, timeParameter: timeParameter,
+            valueParameter: valueParameter)
+        return Draft(shape: shape, step: step, length: length)
+    }
+
+    // MARK: - Times
+
+    private static func code(_ times: borrowing Span<Int64>, step: Int64, _ codes: inout [UInt64]) -> Int {
+        var own = codes.mutableSpan
+        guard times.count > 0, times.count <= own.count else { return 0 }
+        var predictor = TimePredictor(step: step, first: times[0])
         var lengths = LengthHistogram()
-        for index in range.dropFirst() {
-            let time = columns.times[index]
+        var index = 1
+        while index < times.count {
+            let time = times[index]
             let error = time &- predictor.prediction
             predictor.advance(time: time, error: error)
             let code = zigzag(error)
             lengths.add(code)
-            timeCodes.append(code)
+            own[index] = code
+            index &+= 1
         }
-        return lengths.bestParameter(count: range.count - 1)
+        return lengths.bestParameter(count: times.count - 1)
     }
 
-    /// Fills `steps` and `stepsOfSteps`, where the numbers are decimals, and chooses.
-    private mutating func codeValues(_ columns: Columns, _ range: Range<Int>) -> (Values, Int, Int) {
-        guard let places = codeWholes(columns, range) else { return (.double, 0, 0) }
-        steps.removeAll(keepingCapacity: true)
-        stepsOfSteps.removeAll(keepingCapacity: true)
-        var stepLengths = LengthHistogram()
-        var stepStepLengths = LengthHistogram()
-        var previous: Int64 = 0
-        var previousStep: Int64 = 0
-        var isFirst = true
-        for (offset, index) in range.enumerated() {
-            guard columns.tags[index] == .number else {
-                steps.append(0)
-                stepsOfSteps.append(0)
-                continue
+    // MARK: - Decimals
+
+    /// Fills `wholes` with the numbers of the range; nil where one of them is no such decimal, or none is there.
+    private mutating func takeWholes(
+        _ columns: SortedColumns, _ range: Range<Int>, _ kinds: Int
+    ) -> (count: Int, places: Int)? {
+        let decimalKinds = kinds & 31
+        var places = decimalKinds == 0 ? 0 : Int.bitWidth - 1 - decimalKinds.leadingZeroBitCount
+        var count = 0
+        // Nearly always: all have the same places.
+        if kinds == 1 << places {
+            var own = wholes.mutableSpan
+            let bits = columns.bits.span.extracting(range)
+            var index = 0
+            while index < bits.count, index < own.count {
+                own[index] = Int64(bitPattern: bits[index])
+                index &+= 1
             }
-            let step = wholes[offset] &- previous
-            let stepOfSteps = step &- previousStep
-            previous = wholes[offset]
-            steps.append(zigzag(step))
-            stepsOfSteps.append(zigzag(stepOfSteps))
-            if isFirst {
-                isFirst = false
-            } else {
-                previousStep = step
-                stepLengths.add(steps[offset])
-                stepStepLengths.add(stepsOfSteps[offset])
-            }
+            count = bits.count
+        } else {
+            guard let found = takeMixed(columns, range, &places) else { return nil }
+            count = found
         }
-        let useSteps = stepLengths.total <= stepStepLengths.total
-        let parameter = (useSteps ? stepLengths : stepStepLengths).bestParameter(count: range.count - 1)
-        return (useSteps ? .step : .stepOfSteps, places, parameter)
+        guard count > 0 else { return nil }
+        while places > 0, areTens(count) {
+            for index in 0..<count { wholes[index] /= 10 }
+            places -= 1
+        }
+        return (count, places)
     }
 
-    /// Fills `wholes` and says with how many decimal places; nil where a number is no such decimal.
-    private mutating func codeWholes(_ columns: Columns, _ range: Range<Int>) -> Int? {
-        wholes.removeAll(keepingCapacity: true)
-        var places = 0
-        for index in range {
-            guard columns.tags[index] == .number else {
-                wholes.append(0)
-                continue
-            }
-            let number = Double(bitPattern: columns.bits[index])
-            var whole = Decimal.whole(number, places: places)
-            while whole == nil {
-                places += 1
-                guard places <= Decimal.mostPlaces else { return nil }
-                for earlier in wholes.indices {
-                    guard wholes[earlier].magnitude < 400_000_000_000_000 else { return nil }
-                    wholes[earlier] *= 10
+    private func areTens(_ count: Int) -> Bool {
+        for index in 0..<count where wholes[index] % 10 != 0 { return false }
+        return true
+    }
+
+    /// Brings numbers of different kinds to the same places.
+    private mutating func takeMixed(_ columns: SortedColumns, _ range: Range<Int>, _ places: inout Int) -> Int? {
+        while places <= Decimal.mostPlaces {
+            var count = 0
+            var fits = true
+            for index in range where columns.marks[index] <= SortedColumns.double {
+                guard let whole = ChunkWriter.whole(columns.bits[index], columns.marks[index], places) else {
+                    fits = false
+                    break
                 }
-                whole = Decimal.whole(number, places: places)
+                wholes[count] = whole
+                count += 1
             }
-            wholes.append(whole ?? 0)
-        }
-        return places
-    }
-
-    private static func put(double difference: UInt64, _ writer: inout BitWriter, _ page: inout MutableSpan<UInt8>) {
-        guard difference != 0 else { return writer.put(0, 1, &page) }
-        let leading = difference.leadingZeroBitCount
-        let length = 64 - leading - difference.trailingZeroBitCount
-        writer.put(1, 1, &page)
-        writer.put(UInt64(leading), 6, &page)
-        writer.put(UInt64(length - 1), 6, &page)
-        writer.putLong(difference >> UInt64(64 - leading - length), length, &page)
-    }
-
-    private static func put(
-        text index: UInt64, of all: [String], _ seen: inout [UInt64], _ writer: inout BitWriter,
-        _ page: inout MutableSpan<UInt8>
-    ) {
-        if let known = seen.firstIndex(of: index) { return writer.putRice(UInt64(known), 2, &page) }
-        let text = all[Int(index)].utf8
-        writer.putRice(UInt64(seen.count), 2, &page)
-        writer.put(UInt64(text.count), 7, &page)
-        for byte in text { writer.put(UInt64(byte), 8, &page) }
-        if seen.count < mostTexts { seen.append(index) }
-    }
-}
-
-/// Walks over the chunks in the body of a page whose checksum is right. Pages of samples and of tiers begin alike:
-///
-///     base u64 | series u16, count u16, length u16, …what the kind of page says… | series …
-struct PageChunks {
-    struct Chunk {
-        let series: UInt16
-        let count: Int
-        let at: Int
-        let end: Int
-    }
-
-    /// The moment from which the page's times count.
-    let base: Int64
-    private var at = PageHeader.size + 8
-    private let end: Int
-    /// The shortest that a chunk can be.
-    private let least: Int
-
-    init(_ page: borrowing Span<UInt8>, used: Int, least: Int) {
-        end = min(page.count, PageHeader.size + used)
-        self.least = least
-        var base: UInt64 = 0
-        if end >= PageHeader.size + 8 {
-            for index in 0..<8 { base |= UInt64(page[PageHeader.size + index]) << UInt64(8 * index) }
-        }
-        self.base = Int64(bitPattern: base)
-    }
-
-    private static func u16(_ page: borrowing Span<UInt8>, _ at: Int) -> Int { Int(page[at]) | Int(page[at + 1]) << 8 }
-
-    /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
-    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
-        guard at + least <= end else { return nil }
-        let length = PageChunks.u16(page, at + 4)
-        guard length >= least, at + length <= end else { return nil }
-        defer { at += length }
-        return Chunk(
-            series: UInt16(PageChunks.u16(page, at)), count: PageChunks.u16(page, at + 2), at: at, end: at + length)
-    }
-}
-
-/// Reads chunks from the body of an archive page whose checksum is right.
-struct ChunkReader {
-    typealias Chunk = PageChunks.Chunk
-
-    private var chunks: PageChunks
-    private var base: Int64 { chunks.base }
-
-    init(_ page: borrowing Span<UInt8>, used: Int) { chunks = PageChunks(page, used: used, least: 11) }
-
-    /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
-    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? { chunks.next(page) }
-
-    static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while at < end, shift < 64 {
-            let byte = page[at]
-            at += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-            shift += 7
+            if fits { return count }
+            places += 1
         }
         return nil
     }
 
-    /// Appends the samples of a chunk to `columns`; false where they cannot be decoded, with nothing appended.
-    func decode(_ chunk: Chunk, _ page: borrowing Span<UInt8>, into columns: inout Columns) -> Bool {
-        let flags = page[chunk.at + 6]
-        let timeParameter = Int(page[chunk.at + 7])
-        let valueParameter = Int(page[chunk.at + 8])
-        let places = Int(flags >> 2 & 7)
-        var at = chunk.at + 9
-        guard timeParameter < 56, valueParameter < 56, places <= Decimal.mostPlaces, flags & 3 < 3, chunk.count > 0,
-            let step = ChunkReader.varint(page, &at, chunk.end), let first = ChunkReader.varint(page, &at, chunk.end)
-        else { return false }
-        var reader = BitReader(at: at, end: chunk.end)
-        let before = columns.count
-        var time = base &+ unzigzag(first)
-        var predictor = TimePredictor(step: unzigzag(step), first: time)
-        var values = ValueDecoder(kind: flags & 3, places: places, parameter: valueParameter)
-        let allNumbers = flags & 32 != 0
-        if allNumbers, flags & 3 < 2 {
-            columns.tags.append(contentsOf: repeatElement(.number, count: chunk.count))
-            columns.times.append(contentsOf: repeatElement(time, count: chunk.count))
-            columns.bits.append(contentsOf: repeatElement(0, count: chunk.count))
-            ChunkReader.decodeDecimals(
-                from: before, &reader, page, predictor, values, timeParameter, &columns.times, &columns.bits)
-            if reader.failed { columns.cut(to: before) }
-            return !reader.failed
-        }
-        let textBase = columns.texts.count
-        for index in 0..<chunk.count {
-            if index > 0 {
-                let error = unzigzag(reader.getRice(timeParameter, page))
-                time = predictor.prediction &+ error
-                predictor.advance(time: time, error: error)
-            }
-            let tag = allNumbers ? .number : ValueTag(rawValue: UInt8(truncatingIfNeeded: reader.get(2, page)))
-            guard let tag, tag.isSample, !reader.failed else {
-                columns.cut(to: before)
-                return false
-            }
-            switch tag {
-            case .number: columns.bits.append(values.next(&reader, page))
-            case .text:
-                guard let text = ChunkReader.text(&reader, page, textBase, &columns.texts) else {
-                    columns.bits.append(0)
-                    columns.cut(to: before)
-                    return false
-                }
-                columns.bits.append(UInt64(text))
-            case .unknown, .lost, .tier: columns.bits.append(0)
-            }
-            columns.times.append(time)
-            columns.tags.append(tag)
-        }
-        if reader.failed { columns.cut(to: before) }
-        return !reader.failed
+    private static func whole(_ bits: UInt64, _ mark: UInt8, _ places: Int) -> Int64? {
+        guard mark < SortedColumns.double else { return Decimal.whole(Double(bitPattern: bits), places: places) }
+        let number = Decimal.number(Int64(bitPattern: bits), places: Int(mark))
+        return Decimal.whole(number, places: places)
     }
 
-    /// Nearly all that sensors send, without a decision per sample. The first time stands already.
-    private static func decodeDecimals(
-        from first: Int, _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ predictor: TimePredictor,
-        _ values: ValueDecoder, _ timeParameter: Int, _ allTimes: inout [Int64], _ allBits: inout [UInt64]
-    ) {
-        var times = allTimes.mutableSpan
-        var bits = allBits.mutableSpan
-        var predictor = predictor
-        var values = values
-        bits[first] = values.nextDecimal(&reader, page)
-        var index = first &+ 1
-        while index < times.count, index < bits.count {
-            let error = unzigzag(reader.getRice(timeParameter, page))
-            let time = predictor.prediction &+ error
-            predictor.advance(time: time, error: error)
-            times[index] = time
-            bits[index] = values.nextDecimal(&reader, page)
+    /// Writes the first so many of `wholes`, the way that takes the fewest bits.
+    private mutating func put(decimals count: Int, _ writer: inout WordWriter) -> (ChunkShape.Values, Int) {
+        writer.putLength(zigzag(wholes[0]), &words)
+        let plan = ChunkWriter.plan(wholes, count, &steps, &stepsOfSteps)
+        switch plan.values {
+        case .runs: ChunkWriter.put(runs: steps, count: count, plan.runParameter, plan.parameter, &writer, &words)
+        case .stepOfSteps: ChunkWriter.put(codes: stepsOfSteps, from: 1, count: count, plan.parameter, &writer, &words)
+        case .step, .double: ChunkWriter.put(codes: steps, from: 1, count: count, plan.parameter, &writer, &words)
+        }
+        return (plan.values, plan.parameter)
+    }
+
+    private struct Plan {
+        var values = ChunkShape.Values.step
+        var parameter = 0
+        var runParameter = 0
+    }
+
+    /// Fills `steps` and `stepsOfSteps`, and chooses.
+    private static func plan(
+        _ wholes: [Int64], _ count: Int, _ allSteps: inout [UInt64], _ allStepsOfSteps: inout [UInt64]
+    ) -> Plan {
+        let wholes = wholes.span
+        var steps = allSteps.mutableSpan
+        var stepsOfSteps = allStepsOfSteps.mutableSpan
+        guard count > 1, count <= wholes.count, count <= steps.count, count <= stepsOfSteps.count else { return Plan() }
+        var lengths = LengthHistogram()
+        var changes = LengthHistogram()
+        var runs = LengthHistogram()
+        var changed = 0
+        var run: UInt64 = 0
+        var previousStep: Int64 = 0
+        var stepLengths = 0
+        var index = 1
+        while index < count {
+            let step = wholes[index] &- wholes[index &- 1]
+            let code = zigzag(step)
+            let codeOfSteps = zigzag(step &- previousStep)
+            previousStep = step
+            steps[index] = code
+            stepsOfSteps[index] = codeOfSteps
+            stepLengths &+= 64 &- codeOfSteps.leadingZeroBitCount
+            lengths.add(code)
+            if code == 0 {
+                run &+= 1
+            } else {
+                changes.add(code &- 1)
+                runs.add(run)
+                changed &+= 1
+                run = 0
+            }
             index &+= 1
         }
-    }
-
-    private static func text(
-        _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ textBase: Int, _ texts: inout [String]
-    ) -> Int? {
-        let index = Int(clamping: reader.getRice(2, page))
-        let known = min(texts.count - textBase, ChunkWriter.mostTexts)
-        if index < known { return textBase + index }
-        guard index == known else { return nil }
-        let length = Int(reader.get(7, page))
-        guard length <= StoredValue.longestText, !reader.failed else { return nil }
-        var bytes: [UInt8] = []
-        for _ in 0..<length { bytes.append(UInt8(truncatingIfNeeded: reader.get(8, page))) }
-        texts.append(String(decoding: bytes, as: UTF8.self))
-        return texts.count - 1
-    }
-}
-
-extension Columns {
-    mutating func cut(to count: Int) {
-        times.removeLast(max(0, times.count - count))
-        tags.removeLast(max(0, tags.count - count))
-        bits.removeLast(max(0, bits.count - count))
-    }
-}
-
-/// Makes the bits of numbers again.
-private struct ValueDecoder {
-    let kind: UInt8
-    let places: Int
-    let parameter: Int
-    private var whole: Int64 = 0
-    private var step: Int64 = 0
-    private var isFirst = true
-    private var bits: UInt64 = 0
-
-    init(kind: UInt8, places: Int, parameter: Int) {
-        self.kind = kind
-        self.places = places
-        self.parameter = parameter
-    }
-
-    @inline(__always)
-    mutating func next(_ reader: inout BitReader, _ page: borrowing Span<UInt8>) -> UInt64 {
-        if kind == 2 {
-            guard reader.get(1, page) == 1 else { return bits }
-            let leading = Int(reader.get(6, page))
-            let length = Int(reader.get(6, page)) + 1
-            guard leading + length <= 64 else { return bits }
-            bits ^= reader.getLong(length, page) << UInt64(64 - leading - length)
-            return bits
+        if run > 0 { runs.add(run) }
+        // As many stay the same as change, or more: runs may be shorter.
+        var best = Plan()
+        best.parameter = min(mostParameter, lengths.bestParameter(count: count - 1))
+        if changed * 2 <= count {
+            var plan = Plan(values: .runs)
+            plan.parameter = min(mostParameter, changes.bestParameter(count: changed))
+            plan.runParameter = min(mostParameter, runs.bestParameter(count: changed + (run > 0 ? 1 : 0)))
+            let bits = 5 + changes.cost(plan.parameter) + runs.cost(plan.runParameter)
+            if bits < lengths.cost(best.parameter) { best = plan }
         }
-        return nextDecimal(&reader, page)
+        if best.values == .step, stepLengths < lengths.total {
+            var other = LengthHistogram()
+            for index in 1..<count { other.add(stepsOfSteps[index]) }
+            best.values = .stepOfSteps
+            best.parameter = min(mostParameter, other.bestParameter(count: count - 1))
+        }
+        return best
     }
 
-    @inline(__always)
-    mutating func nextDecimal(_ reader: inout BitReader, _ page: borrowing Span<UInt8>) -> UInt64 {
-        let code = unzigzag(reader.getRice(parameter, page))
-        if kind == 0 {
-            whole = whole &+ code
-        } else {
-            step = step &+ code
-            whole = whole &+ step
-            if isFirst { step = 0 }
+    // MARK: - Bits
+
+    private static func put(
+        codes: [UInt64], from first: Int, count: Int, _ k: Int, _ writer: inout WordWriter, _ words: inout [UInt64]
+    ) {
+        let codes = codes.span
+        var own = words.mutableSpan
+        var stream = writer
+        var index = first
+        while index < count, index < codes.count {
+            stream.putRice(codes[index], k, &own)
+            index &+= 1
         }
-        isFirst = false
-        return Decimal.number(whole, places: places).bitPattern
+        writer = stream
+    }
+
+    private static func put(
+        runs steps: [UInt64], count: Int, _ runParameter: Int, _ k: Int, _ writer: inout WordWriter,
+        _ words: inout [UInt64]
+    ) {
+        let steps = steps.span
+        var own = words.mutableSpan
+        var stream = writer
+        stream.put(UInt64(runParameter), 5, &own)
+        var run: UInt64 = 0
+        var index = 1
+        while index < count, index < steps.count {
+            let step = steps[index]
+            if step == 0 {
+                run &+= 1
+            } else {
+                stream.putRice(run, runParameter, &own)
+                stream.putRice(step &- 1, k, &own)
+                run = 0
+            }
+            index &+= 1
+        }
+        if run > 0 { stream.putRice(run, runParameter, &own) }
+        writer = stream
+    }
+
+    private static func put(tags marks: borrowing Span<UInt8>, _ writer: inout WordWriter, _ words: inout [UInt64]) {
+        var own = words.mutableSpan
+        for index in 0..<marks.count {
+            let tag: ValueTag =
+                marks[index] == SortedColumns.text ? .text : marks[index] == SortedColumns.unknown ? .unknown : .number
+            writer.put(UInt64(tag.rawValue), 2, &own)
+        }
+    }
+
+    private static func put(
+        doubles columns: SortedColumns, _ range: Range<Int>, _ writer: inout WordWriter, _ words: inout [UInt64]
+    ) {
+        var own = words.mutableSpan
+        var previous: UInt64 = 0
+        for index in range where columns.marks[index] <= SortedColumns.double {
+            var bits = columns.bits[index]
+            if columns.marks[index] < SortedColumns.double {
+                bits = Decimal.number(Int64(bitPattern: bits), places: Int(columns.marks[index])).bitPattern
+            }
+            let difference = bits ^ previous
+            previous = bits
+            guard difference != 0 else {
+                writer.put(0, 1, &own)
+                continue
+            }
+            let leading = difference.leadingZeroBitCount
+            let length = 64 - leading - difference.trailingZeroBitCount
+            writer.put(1 << 12 | UInt64(leading) << 6 | UInt64(length - 1), 13, &own)
+            writer.put(difference >> UInt64(64 - leading - length), length, &own)
+        }
+    }
+
+    private static func put(
+        texts columns: SortedColumns, _ range: Range<Int>, _ writer: inout WordWriter, _ words: inout [UInt64]
+    ) {
+        var own = words.mutableSpan
+        var seen: [UInt64] = []
+        for index in range where columns.marks[index] == SortedColumns.text {
+            if let known = seen.firstIndex(of: columns.bits[index]) {
+                writer.putRice(UInt64(known), 2, &own)
+                continue
+            }
+            let text = columns.texts[Int(columns.bits[index])].utf8
+            writer.putRice(UInt64(seen.count), 2, &own)
+            writer.put(UInt64(text.count), 7, &own)
+            for byte in text { writer.put(UInt64(byte), 8, &own) }
+            if seen.count < ChunkReader.mostTexts { seen.append(columns.bits[index]) }
+        }
     }
 }

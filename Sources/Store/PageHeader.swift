@@ -29,9 +29,12 @@ struct PageHeader {
 
     static let size = 128
     static let bodySize = Layout.pageSize - size
-    static let format: UInt8 = 2
-    /// Formats that are read. The first had neither tiers nor their shares.
-    static let formats: ClosedRange<UInt8> = 1...2
+    static let format: UInt8 = 3
+    /// Formats that are read. The first had neither tiers nor their shares; the second wrote a chunk of the archive sample
+    /// by sample.
+    static let formats: ClosedRange<UInt8> = 1...3
+    /// Archive pages of this format or later hold chunks as `Chunk.swift` draws them, older ones as `OldChunks.swift`.
+    static let firstFormatOfColumns: UInt8 = 3
     static let magic: UInt32 = 0x5053_4746
 
     var kind: Kind

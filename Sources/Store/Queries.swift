@@ -34,7 +34,7 @@ extension RingStore {
         if let points = pointsOfSlots(id, from.milliseconds, to.milliseconds, step.milliseconds) { return points }
         var buckets = Buckets(from: from.milliseconds, to: to.milliseconds, step: step.milliseconds)
         sweep(id, from, to) { columns, range in
-            for index in range { buckets.add(columns.times[index], columns.tags[index], columns.bits[index]) }
+            buckets.add(columns, range)
             return true
         }
         return buckets.finish()
@@ -78,7 +78,7 @@ extension RingStore {
         var state = SlotState(start: start)
         sweep(SeriesID(raw: UInt32(series)), Instant(milliseconds: start), Instant(milliseconds: to)) {
             columns, range in
-            for index in range { state.add(columns.times[index], columns.tags[index], columns.bits[index]) }
+            state.add(columns, range)
             return true
         }
         return state
@@ -238,14 +238,13 @@ extension RingStore {
         }
         var columns = Columns()
         for record in found.reversed() {
-            columns.times.append(record.time)
-            columns.tags.append(record.tag)
             if record.tag == .text {
                 columns.bits.append(UInt64(columns.texts.count))
                 columns.texts.append(head.texts[Int(record.bits)])
             } else {
                 columns.bits.append(record.number)
             }
+            columns.append(record.time, record.tag)
         }
         return columns
     }
@@ -363,65 +362,5 @@ extension RingStore {
         if columns.count != archive.entry(sequence).map({ Int($0.samples) }) {
             report.damaged.append((layout.archivePage(sequence), "not all samples can be decoded"))
         }
-    }
-}
-
-extension Columns {
-    mutating func append(_ other: Columns, _ index: Int) {
-        times.append(other.times[index])
-        tags.append(other.tags[index])
-        if other.tags[index] == .text {
-            bits.append(UInt64(texts.count))
-            texts.append(other.texts[Int(other.bits[index])])
-        } else {
-            bits.append(other.bits[index])
-        }
-    }
-
-    /// Forgets what is outside of the range, from an index on.
-    mutating func keep(_ from: Int64, _ to: Int64, since start: Int) {
-        var kept = start
-        for index in start..<count where times[index] >= from && times[index] < to {
-            if kept != index {
-                times[kept] = times[index]
-                bits[kept] = bits[index]
-                tags[kept] = tags[index]
-            }
-            kept += 1
-        }
-        cut(to: kept)
-    }
-
-    /// Keeps the order of equal times.
-    mutating func sortByTime() {
-        var isSorted = true
-        for index in times.indices.dropFirst() where times[index] < times[index - 1] {
-            isSorted = false
-            break
-        }
-        guard !isSorted else { return }
-        let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
-        times = order.map { times[$0] }
-        bits = order.map { bits[$0] }
-        tags = order.map { tags[$0] }
-    }
-
-    /// In sorted columns.
-    func firstIndex(notBefore time: Int64) -> Int {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if times[middle] < time { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
-    mutating func dropFirst(_ number: Int) {
-        guard number > 0 else { return }
-        if number == count { return removeAll() }
-        times.removeFirst(number)
-        bits.removeFirst(number)
-        tags.removeFirst(number)
     }
 }

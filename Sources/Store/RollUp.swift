@@ -20,7 +20,7 @@ extension RingStore {
     /// Brings the slots up to the samples of a run that has been written. A slot that the run leaves open is recorded
     /// with the first run that has nothing for it: until then opening would compute it anew.
     func rollUp(_ builder: RunBuilder, to sealed: UInt64) {
-        let first = head.index(max(rolledEnd, head.first))
+        var known = builder.known(head, below: rolledEnd)
         rolledEnd = max(rolledEnd, sealed)
         guard keepsSlots else { return }
         if openSlots.count < catalog.infos.count {
@@ -29,25 +29,8 @@ extension RingStore {
         sealNumber += 1
         var late: Set<SlotKey> = []
         for (series, range) in builder.groups where isNumeric(series) {
-            var open = openSlots[Int(series)]
-            for place in range {
-                let index = Int(builder.order[place])
-                guard index >= first else { continue }
-                let record = head.records[index]
-                if record.time < open.state.start || record.time >= open.state.start &+ SlotState.length {
-                    if !open.isRecorded { keep(open.state, series) }
-                    open.state = known(series, SlotState.start(of: record.time))
-                }
-                open.isRecorded = false
-                open.seal = sealNumber
-                if record.time < open.state.lastTime {
-                    late.insert(SlotKey(series: series, start: open.state.start))
-                } else {
-                    open.state.add(record.time, record.tag, record.number)
-                }
-            }
-            if !open.isRecorded { newestSlot = max(newestSlot, open.state.start) }
-            openSlots[Int(series)] = open
+            let skipped = known.removeValue(forKey: series) ?? 0
+            rollUp(builder.columns, range.lowerBound + skipped..<range.upperBound, series, &late)
         }
         for slot in late { makeAnew(slot) }
         for series in openSlots.indices where !openSlots[series].isRecorded && openSlots[series].seal < sealNumber {
@@ -55,6 +38,32 @@ extension RingStore {
             keep(openSlots[series].state, UInt16(series))
         }
         keepDays()
+    }
+
+    private func rollUp(_ columns: SortedColumns, _ range: Range<Int>, _ series: UInt16, _ late: inout Set<SlotKey>) {
+        guard !range.isEmpty else { return }
+        var open = openSlots[Int(series)]
+        let times = columns.times.span.extracting(range)
+        let bits = columns.bits.span.extracting(range)
+        let marks = columns.marks.span.extracting(range)
+        var index = 0
+        while index < times.count, index < bits.count, index < marks.count {
+            let time = times[index]
+            if time < open.state.start || time >= open.state.start &+ SlotState.length {
+                if !open.isRecorded { keep(open.state, series) }
+                open.state = known(series, SlotState.start(of: time))
+            }
+            open.isRecorded = false
+            if time < open.state.lastTime {
+                late.insert(SlotKey(series: series, start: open.state.start))
+            } else {
+                open.state.add(time, bits[index], mark: marks[index])
+            }
+            index &+= 1
+        }
+        open.seal = sealNumber
+        newestSlot = max(newestSlot, open.state.start)
+        openSlots[Int(series)] = open
     }
 
     /// The slot that a series was in when it was sealed last.
@@ -106,7 +115,7 @@ extension RingStore {
             SeriesID(raw: UInt32(series)), Instant(milliseconds: start),
             Instant(milliseconds: start + SlotState.length), below: ordinal
         ) { columns, range in
-            for index in range { state.add(columns.times[index], columns.tags[index], columns.bits[index]) }
+            state.add(columns, range)
             return true
         }
         return state
@@ -296,7 +305,7 @@ extension RingStore {
                 if states.isEmpty || time >= states[states.count - 1].start + SlotState.length {
                     states.append(SlotState(start: SlotState.start(of: time)))
                 }
-                states[states.count - 1].add(time, columns.tags[index], columns.bits[index])
+                states[states.count - 1].add(time, columns.tag(index), columns.bits[index])
             }
             return true
         }

@@ -397,7 +397,7 @@ struct RingStoreTests {
         let work = try Workload(pages: 128, seed: 11)
         var bytes = work.disk.bytes
         for page in 0..<2 {
-            bytes[page * 4096 + 4] = 3
+            bytes[page * 4096 + 4] += 1
             fixChecksums(&bytes, page)
         }
         let disk = SimulatedDisk(bytes: bytes)

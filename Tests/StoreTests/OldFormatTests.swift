@@ -3,19 +3,17 @@ import Model
 import Store
 import Testing
 
-/// A store that the first version wrote, kept as the pages that hold anything: one line each, the page's number and its
-/// bytes in base64 without the zeros at the end.
-enum FirstFormat {
+/// Stores that older versions wrote, kept as the pages that hold anything: one line each, the page's number and its
+/// bytes in base64 without the zeros at the end. Both hold the same samples; the second also a record of a tier.
+enum OldFormat {
     static let pages = 2 + 3 + 8 + 27
     static let series = 6
     static let rounds = 700
 
-    private static var file: URL {
-        URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures/format-1.txt")
-    }
-
-    static func disk() throws -> SimulatedDisk {
-        var bytes = [UInt8](repeating: 0, count: pages * 4096)
+    static func disk(_ format: Int) throws -> SimulatedDisk {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("Fixtures/format-\(format).txt")
+        var bytes = [UInt8](repeating: 0, count: (format == 1 ? pages : TierPuts.all(pages)) * 4096)
         for line in try String(contentsOf: file, encoding: .utf8).split(separator: "\n") {
             let parts = line.split(separator: " ")
             let page = try #require(Int(parts[0]))
@@ -46,8 +44,8 @@ enum FirstFormat {
     }
 }
 
-@Suite("Stores of the first format")
-struct FirstFormatTests {
+@Suite("Stores of older formats")
+struct OldFormatTests {
     private let later = (0..<400).map { round in
         Workload.Entry(
             series: Workload.key(0),
@@ -64,30 +62,30 @@ struct FirstFormatTests {
         store.finishedSync(token)
     }
 
-    @Test("One opens as it is, changed by nothing, and goes on without tiers where its file cannot grow")
+    @Test("One of the first opens as it is, changed by nothing, and goes on without tiers where its file cannot grow")
     func asItIs() throws {
-        let disk = try FirstFormat.disk()
+        let disk = try OldFormat.disk(1)
         let before = disk.bytes
         let store = try RingStore(opening: disk)
         #expect(disk.bytes == before)
         #expect(store.recovery.lost == 0, "\(store.recovery)")
-        #expect(Workload.answers(store) == Workload.expected(FirstFormat.entries))
+        #expect(Workload.answers(store) == Workload.expected(OldFormat.entries))
         #expect(store.verify().isSound)
         try goOn(store, disk)
         let again = try RingStore(opening: disk)
-        #expect(again.statistics.samples == FirstFormat.entries.count + 400)
+        #expect(again.statistics.samples == OldFormat.entries.count + 400)
         #expect(again.recovery.lost == 0, "\(again.recovery)")
     }
 
     @Test("With a longer file it gets tiers, and a crash on the way there loses nothing")
     func longer() throws {
-        let disk = try FirstFormat.disk()
+        let disk = try OldFormat.disk(1)
         let size = try #require(RingStore.sizeWithTiers(disk))
-        #expect(size == TierPuts.all(FirstFormat.pages) * 4096)
+        #expect(size == TierPuts.all(OldFormat.pages) * 4096)
         let image = disk.bytes + [UInt8](repeating: 0, count: size - disk.size)
         let long = SimulatedDisk(bytes: image)
         let store = try RingStore(opening: long)
-        #expect(Workload.answers(store) == Workload.expected(FirstFormat.entries))
+        #expect(Workload.answers(store) == Workload.expected(OldFormat.entries))
         #expect(long.bytes == image)
         let id = try #require(store.find(Workload.key(2))?.id)
         let record = TierRecord(series: id, start: Workload.start, fields: [1, -2, 3])
@@ -95,8 +93,8 @@ struct FirstFormatTests {
         try goOn(store, long)
         #expect(RingStore.sizeWithTiers(long) == nil)
         var random = Seeded(5)
-        let all = FirstFormat.entries + later
-        let first = FirstFormat.entries.count
+        let all = OldFormat.entries + later
+        let first = OldFormat.entries.count
         try long.replayThrowing(from: image, skipping: 0) { state, _ in
             for crash in SimulatedDisk.Crash.allCases where !crash.isLie {
                 let store = try RingStore(opening: state.crashed(crash, &random))
@@ -107,5 +105,33 @@ struct FirstFormatTests {
         let again = try RingStore(opening: long)
         #expect(again.records(id, in: .days, from: .distantPast, to: .distantFuture) == [record])
         #expect(again.oldest(in: .days) == Workload.start)
+    }
+
+    @Test(
+        "One of the second opens as it is; with the first commit it is of this format, and a crash then loses nothing")
+    func second() throws {
+        let disk = try OldFormat.disk(2)
+        let image = disk.bytes
+        let store = try RingStore(opening: disk)
+        #expect(disk.bytes == image)
+        #expect(store.recovery.lost == 0, "\(store.recovery)")
+        #expect(Workload.answers(store) == Workload.expected(OldFormat.entries))
+        SlotModel.check(store, "second format")
+        #expect(store.verify().isSound)
+        let id = try #require(store.find(Workload.key(2))?.id)
+        let record = TierRecord(series: id, start: Workload.start, fields: [1, -2, 3])
+        #expect(store.records(id, in: .slots, from: .distantPast, to: .distantFuture) == [record])
+        try goOn(store, disk)
+        #expect(image[4] == 2 && disk.bytes[4] == 3 && disk.bytes[4096 + 4] == 3)
+        var random = Seeded(6)
+        let all = OldFormat.entries + later
+        try disk.replayThrowing(from: image, skipping: 0) { state, _ in
+            for crash in SimulatedDisk.Crash.allCases where !crash.isLie {
+                let store = try RingStore(opening: state.crashed(crash, &random))
+                #expect(Workload.missing(store, all, first: OldFormat.entries.count, "\(crash)") == 0)
+                #expect(store.recovery.lost == 0, "\(store.recovery), \(crash)")
+            }
+        }
+        #expect(Workload.answers(try RingStore(opening: disk)) == Workload.expected(all))
     }
 }

@@ -1,0 +1,273 @@
+// Reading the bodies of archive pages of every format. `Chunk.swift` draws them.
+
+/// Walks over the chunks in the body of a page whose checksum is right. Pages of samples and of tiers begin alike:
+///
+///     base u64 | series u16, count u16, length u16, …what the kind of page says… | series …
+struct PageChunks {
+    struct Chunk {
+        let series: UInt16
+        let count: Int
+        let at: Int
+        let end: Int
+    }
+
+    /// The moment from which the page's times count.
+    let base: Int64
+    private var at = PageHeader.size + 8
+    private let end: Int
+    /// The shortest that a chunk can be.
+    private let least: Int
+
+    init(_ page: borrowing Span<UInt8>, used: Int, least: Int) {
+        end = min(page.count, PageHeader.size + used)
+        self.least = least
+        var base: UInt64 = 0
+        if end >= PageHeader.size + 8 {
+            for index in 0..<8 { base |= UInt64(page[PageHeader.size + index]) << UInt64(8 * index) }
+        }
+        self.base = Int64(bitPattern: base)
+    }
+
+    private static func u16(_ page: borrowing Span<UInt8>, _ at: Int) -> Int { Int(page[at]) | Int(page[at + 1]) << 8 }
+
+    /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
+    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
+        guard at + least <= end else { return nil }
+        let length = PageChunks.u16(page, at + 4)
+        guard length >= least, at + length <= end else { return nil }
+        defer { at += length }
+        return Chunk(
+            series: UInt16(PageChunks.u16(page, at)), count: PageChunks.u16(page, at + 2), at: at, end: at + length)
+    }
+}
+
+/// Reads chunks from the body of an archive page whose checksum is right.
+struct ChunkReader {
+    static let mostTexts = 64
+
+    /// A chunk that is not decoded yet.
+    struct Chunk {
+        let series: UInt16
+        let count: Int
+        /// Of the bit stream; of a chunk of an older format, of all of it.
+        let at: Int
+        let end: Int
+        fileprivate let shape: ChunkShape
+        fileprivate let step: Int64
+        fileprivate let first: Int64
+    }
+
+    private let isOld: Bool
+    private let base: Int64
+    private var old: PageChunks
+    private var at = PageHeader.size + 8
+    private let end: Int
+    private var series: UInt16 = 0
+    private var step: Int64 = 0
+
+    init(_ page: borrowing Span<UInt8>, used: Int) {
+        old = PageChunks(page, used: used, least: 11)
+        isOld = page.count > 4 && page[4] < PageHeader.firstFormatOfColumns
+        base = old.base
+        end = min(page.count, PageHeader.size + used)
+    }
+
+    /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
+    mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
+        if isOld {
+            return old.next(page).map {
+                Chunk(
+                    series: $0.series, count: $0.count, at: $0.at, end: $0.end, shape: ChunkShape(bits: 0), step: 0,
+                    first: 0)
+            }
+        }
+        guard at < end, let seriesStep = ChunkReader.varint(page, &at, end),
+            let count = ChunkReader.varint(page, &at, end), let length = ChunkReader.varint(page, &at, end),
+            at + 2 <= end
+        else { return nil }
+        let shape = ChunkShape(bits: UInt16(page[at]) | UInt16(page[at + 1]) << 8)
+        at += 2
+        guard let stepChange = ChunkReader.varint(page, &at, end), let first = ChunkReader.varint(page, &at, end),
+            length <= UInt64(end - at), count > 0, count <= UInt64(ChunkWriter.mostSamples)
+        else { return nil }
+        series = series &+ UInt16(truncatingIfNeeded: seriesStep)
+        step = step &+ unzigzag(stepChange)
+        let start = at
+        at += Int(length)
+        return Chunk(
+            series: series, count: Int(count), at: start, end: at, shape: shape, step: step,
+            first: base &+ unzigzag(first))
+    }
+
+    @inline(__always)
+    static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        while at < end, shift < 64 {
+            let byte = page[at]
+            at &+= 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return value }
+            shift &+= 7
+        }
+        return nil
+    }
+
+    /// Appends the samples of a chunk to `columns`, those at its end that are not before `to` not necessarily; false
+    /// where they cannot be decoded, with nothing appended.
+    func decode(_ chunk: Chunk, _ page: borrowing Span<UInt8>, to: Int64 = .max, into columns: inout Columns) -> Bool {
+        guard !isOld else {
+            return OldChunks.decode(
+                at: chunk.at, count: chunk.count, end: chunk.end, base: base, page, into: &columns)
+        }
+        guard chunk.shape.places <= Decimal.mostPlaces else { return false }
+        var reader = BitReader(at: chunk.at, end: chunk.end)
+        let before = columns.count
+        if chunk.shape.allNumbers {
+            ChunkReader.decodeTimes(chunk, &reader, page, &columns.times)
+            var count = chunk.count
+            while count > 1, columns.times[before + count - 1] >= to { count -= 1 }
+            columns.times.removeLast(chunk.count - count)
+            columns.tagNumbers(count)
+            ChunkReader.decodeNumbers(chunk, count, &reader, page, &columns.bits)
+        } else if !ChunkReader.decodeMixed(chunk, &reader, page, &columns) {
+            columns.cut(to: before)
+            return false
+        }
+        if reader.failed { columns.cut(to: before) }
+        return !reader.failed
+    }
+
+    private static func decodeTimes(
+        _ chunk: Chunk, _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ times: inout [Int64]
+    ) {
+        let before = times.count
+        times.append(contentsOf: repeatElement(chunk.first, count: chunk.count))
+        var stream = reader
+        var own = times.mutableSpan
+        var predictor = TimePredictor(step: chunk.step, first: chunk.first)
+        let k = chunk.shape.timeParameter
+        var index = before &+ 1
+        while index < own.count {
+            let error = unzigzag(stream.getRice(k, page))
+            let time = predictor.prediction &+ error
+            predictor.advance(time: time, error: error)
+            own[index] = time
+            index &+= 1
+        }
+        reader = stream
+    }
+
+    /// The bits of the first `count` numbers.
+    private static func decodeNumbers(
+        _ chunk: Chunk, _ count: Int, _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ bits: inout [UInt64]
+    ) {
+        guard count > 0 else { return }
+        let before = bits.count
+        if chunk.shape.values == .double {
+            var number: UInt64 = 0
+            for _ in 0..<count {
+                number ^= double(&reader, page)
+                bits.append(number)
+            }
+            return
+        }
+        var stream = reader
+        let length = Int(truncatingIfNeeded: stream.get(6, page)) &+ 1
+        var whole = unzigzag(stream.getLong(length, page))
+        let scale = Decimal.scale(chunk.shape.places)
+        let k = chunk.shape.valueParameter
+        bits.append(contentsOf: repeatElement((Double(whole) / scale).bitPattern, count: count))
+        var own = bits.mutableSpan
+        var index = before &+ 1
+        switch chunk.shape.values {
+        case .step:
+            while index < own.count {
+                whole = whole &+ unzigzag(stream.getRice(k, page))
+                own[index] = (Double(whole) / scale).bitPattern
+                index &+= 1
+            }
+        case .stepOfSteps:
+            var step: Int64 = 0
+            while index < own.count {
+                step = step &+ unzigzag(stream.getRice(k, page))
+                whole = whole &+ step
+                own[index] = (Double(whole) / scale).bitPattern
+                index &+= 1
+            }
+        case .runs, .double:
+            let runs = Int(truncatingIfNeeded: stream.get(5, page))
+            var number = (Double(whole) / scale).bitPattern
+            while index < own.count, !stream.failed {
+                let run = Int(truncatingIfNeeded: min(stream.getRice(runs, page), UInt64(own.count &- index)))
+                let next = index &+ run
+                while index < next {
+                    own[index] = number
+                    index &+= 1
+                }
+                guard index < own.count else { break }
+                whole = whole &+ unzigzag(stream.getRice(k, page) &+ 1)
+                number = (Double(whole) / scale).bitPattern
+                own[index] = number
+                index &+= 1
+            }
+        }
+        reader = stream
+    }
+
+    /// What a double's bits differ by from those of the one before.
+    private static func double(_ reader: inout BitReader, _ page: borrowing Span<UInt8>) -> UInt64 {
+        guard reader.get(1, page) == 1 else { return 0 }
+        let leading = Int(truncatingIfNeeded: reader.get(6, page))
+        let length = Int(truncatingIfNeeded: reader.get(6, page)) + 1
+        guard leading + length <= 64 else { return 0 }
+        return reader.getLong(length, page) << UInt64(64 - leading - length)
+    }
+
+    private static func decodeMixed(
+        _ chunk: Chunk, _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ columns: inout Columns
+    ) -> Bool {
+        var tags: [ValueTag] = []
+        for _ in 0..<chunk.count {
+            guard let tag = ValueTag(rawValue: UInt8(truncatingIfNeeded: reader.get(2, page))), tag.isSample else {
+                return false
+            }
+            tags.append(tag)
+        }
+        var times: [Int64] = []
+        decodeTimes(chunk, &reader, page, &times)
+        var numbers: [UInt64] = []
+        decodeNumbers(chunk, tags.count { $0 == .number }, &reader, page, &numbers)
+        let textBase = columns.texts.count
+        var number = 0
+        for (index, tag) in tags.enumerated() {
+            switch tag {
+            case .number:
+                columns.bits.append(numbers[number])
+                number += 1
+            case .text:
+                guard let text = text(&reader, page, textBase, &columns.texts) else { return false }
+                columns.bits.append(UInt64(text))
+            case .unknown, .lost, .tier: columns.bits.append(0)
+            }
+            columns.append(times[index], tag)
+        }
+        return true
+    }
+
+    /// The index of the next text, which may be a new one.
+    static func text(
+        _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ textBase: Int, _ texts: inout [String]
+    ) -> Int? {
+        let index = Int(clamping: reader.getRice(2, page))
+        let known = min(texts.count - textBase, mostTexts)
+        if index < known { return textBase + index }
+        guard index == known else { return nil }
+        let length = Int(reader.get(7, page))
+        guard length <= StoredValue.longestText, !reader.failed else { return nil }
+        var bytes: [UInt8] = []
+        for _ in 0..<length { bytes.append(UInt8(truncatingIfNeeded: reader.get(8, page))) }
+        texts.append(String(decoding: bytes, as: UTF8.self))
+        return texts.count - 1
+    }
+}

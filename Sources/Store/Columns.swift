@@ -1,0 +1,120 @@
+// Samples of one series as columns, for reading and writing without a value per sample on the heap.
+
+/// Samples of one series. What a query decodes into, and what a question without a call per sample is answered with.
+package struct Columns: Sendable {
+    /// Milliseconds since 1970, each.
+    package internal(set) var times: [Int64] = []
+    /// Of a number, the bits of the Double; of a text, an index into `texts`.
+    package internal(set) var bits: [UInt64] = []
+    /// Empty while all are numbers.
+    private(set) var tags: [ValueTag] = []
+    var texts: [String] = []
+
+    package var count: Int { times.count }
+
+    /// All are numbers, so `bits` is all there is to look at.
+    package var areNumbers: Bool { tags.isEmpty }
+
+    @inline(__always)
+    func tag(_ index: Int) -> ValueTag { tags.isEmpty ? .number : tags[index] }
+
+    package func value(_ index: Int) -> StoredValue {
+        switch tag(index) {
+        case .number: .number(Double(bitPattern: bits[index]))
+        case .text: .text(texts[Int(bits[index])])
+        case .unknown, .lost, .tier: .unknown
+        }
+    }
+
+    // MARK: - Building
+
+    mutating func removeAll() {
+        times.removeAll(keepingCapacity: true)
+        bits.removeAll(keepingCapacity: true)
+        tags.removeAll(keepingCapacity: true)
+        texts.removeAll(keepingCapacity: true)
+    }
+
+    /// The next so many are numbers; to be called before their times come.
+    @inline(__always)
+    mutating func tagNumbers(_ count: Int) {
+        if !tags.isEmpty { tags.append(contentsOf: repeatElement(.number, count: count)) }
+    }
+
+    /// A time and what its bits are.
+    @inline(__always)
+    mutating func append(_ time: Int64, _ tag: ValueTag) {
+        if tag != .number, tags.isEmpty { tags.append(contentsOf: repeatElement(.number, count: times.count)) }
+        if tag != .number || !tags.isEmpty { tags.append(tag) }
+        times.append(time)
+    }
+
+    mutating func append(_ other: Columns, _ index: Int) {
+        if other.tag(index) == .text {
+            bits.append(UInt64(texts.count))
+            texts.append(other.texts[Int(other.bits[index])])
+        } else {
+            bits.append(other.bits[index])
+        }
+        append(other.times[index], other.tag(index))
+    }
+
+    mutating func cut(to count: Int) {
+        times.removeLast(max(0, times.count - count))
+        bits.removeLast(max(0, bits.count - count))
+        tags.removeLast(max(0, tags.count - count))
+    }
+
+    /// Forgets what is outside of the range, from an index on.
+    mutating func keep(_ from: Int64, _ to: Int64, since start: Int) {
+        var first = start
+        while first < count, times[first] >= from, times[first] < to { first += 1 }
+        guard first < count else { return }
+        var kept = first
+        for index in first..<count where times[index] >= from && times[index] < to {
+            times[kept] = times[index]
+            bits[kept] = bits[index]
+            if !tags.isEmpty { tags[kept] = tags[index] }
+            kept += 1
+        }
+        cut(to: kept)
+    }
+
+    /// Keeps the order of equal times.
+    mutating func sortByTime() {
+        guard !isSorted else { return }
+        let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
+        times = order.map { times[$0] }
+        bits = order.map { bits[$0] }
+        if !tags.isEmpty { tags = order.map { tags[$0] } }
+    }
+
+    private var isSorted: Bool {
+        let times = times.span
+        var index = 1
+        while index < times.count {
+            if times[index] < times[index &- 1] { return false }
+            index &+= 1
+        }
+        return true
+    }
+
+    /// In sorted columns.
+    func firstIndex(notBefore time: Int64) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if times[middle] < time { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    mutating func dropFirst(_ number: Int) {
+        guard number > 0 else { return }
+        if number == count { return removeAll() }
+        times.removeFirst(number)
+        bits.removeFirst(number)
+        if !tags.isEmpty { tags.removeFirst(number) }
+    }
+}
