@@ -61,6 +61,14 @@ struct ArchiveIndex {
     var next: UInt64 = 1
     private(set) var samples = 0
     private(set) var usedPages = 0
+    /// In order of sequence: all there is, in the index of a snapshot.
+    private var few: [PageEntry]?
+
+    /// Of a snapshot, with these pages alone.
+    init(few: [PageEntry]) {
+        entries = [PageEntry()]
+        self.few = few
+    }
 
     init(pages: Int) { entries = [PageEntry](repeating: PageEntry(), count: pages) }
 
@@ -68,8 +76,19 @@ struct ArchiveIndex {
 
     /// The page of this sequence, if it is there to be read.
     func entry(_ sequence: UInt64) -> PageEntry? {
+        if let few { return ArchiveIndex.entry(sequence, in: few) }
         let entry = entries[place(sequence)]
         return entry.sequence == sequence && sequence != 0 ? entry : nil
+    }
+
+    private static func entry(_ sequence: UInt64, in few: [PageEntry]) -> PageEntry? {
+        var low = 0
+        var high = few.count
+        while low < high {
+            let middle = (low + high) / 2
+            if few[middle].sequence < sequence { low = middle + 1 } else { high = middle }
+        }
+        return low < few.count && few[low].sequence == sequence ? few[low] : nil
     }
 
     /// Forgets what stands where `sequence` will be written, and gives it back.
@@ -94,6 +113,7 @@ struct ArchiveIndex {
 
     /// The pages that may hold something of the series in the range, oldest run first.
     func pages(of series: UInt16, _ from: Int64, _ to: Int64) -> [UInt64] {
+        if let few { return few.filter { $0.firstTime < to && $0.lastTime >= from }.map(\.sequence) }
         var found: [UInt64] = []
         for run in runs where run.firstTime < to && run.lastTime >= from {
             var sequence = firstPage(of: series, in: run)

@@ -266,6 +266,7 @@ extension RingStore {
         guard isRead, let header = PageHeader(page, page: number, identity: identity), header.sequence == sequence,
             header.kind == tier.map(PageHeader.Kind.init) ?? .archive, PageHeader.isBodySound(page)
         else {
+            if floors.isGone(sequence, tier) { wasOvertaken = true }
             if tier == nil { unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0 }
             return nil
         }

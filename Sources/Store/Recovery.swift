@@ -53,6 +53,19 @@ struct Recovered {
         isNew = true
     }
 
+    /// A snapshot of one series.
+    init(
+        layout: Layout, identity: [UInt8], catalog: Catalog, head: Head, archive: ArchiveIndex, slots: TierStore
+    ) {
+        self.layout = layout
+        self.identity = identity
+        self.catalog = catalog
+        self.head = head
+        self.archive = archive
+        journal = JournalRing(pages: 1)
+        tiers = [slots, TierStore(pages: 1)]
+    }
+
     init(_ region: any Region) throws(StoreError) {
         let found = try Recovered.locate(region)
         self.init(layout: found.layout, identity: found.identity)

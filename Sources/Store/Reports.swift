@@ -55,6 +55,8 @@ package struct StoreStatistics: Sendable {
     package var bytes = 0
     package var tierPages: [Int] = []
     package var usedTierPages: [Int] = []
+    /// Pages of samples that newer ones were written over since the store was made.
+    package var pagesEverOverwritten = 0
     /// Readable now, in archive and head.
     package var samples = 0
     package var series = 0

@@ -24,7 +24,7 @@ package import Model
 /// that were read last, and about 450 bytes a series. A query adds what the widest run holds of one series; a scan over
 /// samples that are badly out of order up to 50 MiB; a replay one run.
 ///
-/// Not safe to be used from two threads: it belongs to the loop.
+/// Not safe to be used from two threads: it belongs to the loop. Others ask a `SeriesSnapshot` that the loop took.
 package final class RingStore {
     let region: any Region
     let layout: Layout
@@ -67,6 +67,10 @@ package final class RingStore {
     /// Where `verify` reads to: it shall see the disk and not the cache.
     var page = [UInt8](repeating: 0, count: Layout.pageSize)
     var columns = Columns()
+    /// What readers on other threads look at.
+    let floors: PageFloors
+    /// A page was gone that the ring has come round to: of a snapshot, the answer is none.
+    var wasOvertaken = false
 
     /// By the series' number.
     var openSlots: [OpenSlot] = []
@@ -152,8 +156,9 @@ package final class RingStore {
     /// nothing is missing. A store that is opened without that room works without tiers.
     package static func sizeWithTiers(_ region: any Region) -> Int? { Recovered.sizeWithTiers(region) }
 
-    private init(_ region: any Region, _ found: Recovered) {
+    init(_ region: any Region, _ found: Recovered, floors: PageFloors = PageFloors()) {
         self.region = region
+        self.floors = floors
         layout = found.layout
         identity = found.identity
         recovery = found.report
@@ -290,6 +295,7 @@ package final class RingStore {
         var numbers = counters
         numbers.pages = layout.archivePages
         numbers.usedPages = archive.usedPages
+        numbers.pagesEverOverwritten = max(0, Int(archive.next) - 1 - layout.archivePages)
         numbers.bytes = layout.allPages * Layout.pageSize
         numbers.tierPages = Tier.allCases.map(layout.tierPages)
         numbers.usedTierPages = tiers.map(\.ring.usedPages)

@@ -97,6 +97,13 @@ struct TierHead {
         return place < old.count && old[place].start == start
     }
 
+    /// Those of one series alone.
+    func only(_ series: UInt16) -> TierHead {
+        var own = TierHead()
+        own.entries[series] = entries[series]
+        return own
+    }
+
     /// What is below is in the ring.
     mutating func drop(below ordinal: UInt64) {
         var kept: [UInt16: [Entry]] = [:]
@@ -332,6 +339,7 @@ extension RingStore {
             var bytes = body
             header.write(to: &bytes, page: page, identity: identity, layout: layout)
             self[tier].ring.next = header.sequence + 1
+            floors.willWrite(header.sequence, tier, pages: layout.tierPages(tier))
             if let old = self[tier].ring.clear(header.sequence) { counters.overwrittenRecords += Int(old.samples) }
             if let error = write(bytes, page: page) { return error }
             entries.append(PageEntry(header))

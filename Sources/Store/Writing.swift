@@ -320,6 +320,7 @@ extension RingStore {
 
     /// The page's old content is about to be written over.
     private func forget(_ sequence: UInt64) {
+        floors.willWrite(sequence, nil, pages: layout.archivePages)
         guard let old = archive.clear(sequence) else { return }
         counters.overwrittenPages += 1
         counters.overwrittenSamples += Int(old.samples)

@@ -7,26 +7,46 @@ import Usage
 enum SeriesJSON {
     /// Points for a chart; a stretch without samples has count 0 and no values, so that it is drawn as a gap.
     static func points(_ store: RingStore, _ info: SeriesInfo, from: Instant, to: Instant, step: Duration) -> JSON {
-        guard info.kind == .gauge || info.kind == .counter else { return words(store, info, from: from, to: to) }
-        let points = store.points(info.id, from: from, to: to, step: step).map { point -> JSON in
+        guard info.kind == .gauge || info.kind == .counter else {
+            var words = Words()
+            store.scan(info.id, from: from, to: to) { words.add($0) }
+            return head(info, [.init("points", .array(words.items))])
+        }
+        return chart(info, store.points(info.id, from: from, to: to, step: step))
+    }
+
+    /// The same on any thread; nil where the ring has overtaken the snapshot.
+    static func points(_ snapshot: SeriesSnapshot, step: Duration) -> JSON? {
+        let info = snapshot.info
+        guard info.kind == .gauge || info.kind == .counter else {
+            var words = Words()
+            guard snapshot.scan({ words.add($0) }) else { return nil }
+            return head(info, [.init("points", .array(words.items))])
+        }
+        return snapshot.points(step: step).map { chart(info, $0) }
+    }
+
+    private static func chart(_ info: SeriesInfo, _ points: [Point]) -> JSON {
+        let items = points.map { point -> JSON in
             .object([
                 "t": .string(point.start.description), "min": .optional(point.min), "max": .optional(point.max),
                 "mean": .optional(point.mean), "last": .optional(point.last), "count": .integer(point.count),
             ])
         }
-        return head(info, [.init("points", .array(points))])
+        return head(info, [.init("points", .array(items))])
     }
 
     /// States and events one by one.
-    private static func words(_ store: RingStore, _ info: SeriesInfo, from: Instant, to: Instant) -> JSON {
+    private struct Words {
         var items: [JSON] = []
-        store.scan(info.id, from: from, to: to) { sample in
+
+        /// False where no more are wanted.
+        mutating func add(_ sample: Sample) -> Bool {
             if case .text(let text) = sample.value {
                 items.append(.object(["t": .string(sample.time.description), "value": .string(text)]))
             }
             return items.count < WebAPI.mostPoints
         }
-        return head(info, [.init("points", .array(items))])
     }
 
     private static func head(_ info: SeriesInfo, _ rest: [JSON.Member]) -> JSON {

@@ -150,24 +150,59 @@ package enum WebAPI {
         400, "Bad time", "'from' and 'to' must be times, the earlier one first; \(TimeText.hint)")
 
     private static func query(_ request: WebRequest, _ hub: Hub, _ now: Now) -> WebAnswer {
+        switch question(request, hub, now) {
+        case .refused(let answer): answer
+        case .asked(let asked):
+            .json(SeriesJSON.points(hub.store, asked.info, from: asked.from, to: asked.to, step: asked.step))
+        }
+    }
+
+    /// Longer stretches are answered beside the loop.
+    private static let longStretch = Duration.hours(6)
+
+    /// The answer to a query over a long stretch, to be called on any thread: it reads the store as it was at the last
+    /// commit. It gives nil where the ring has overtaken it; then, and where this is nil, `answer` knows.
+    package static func deferred(_ request: WebRequest, _ hub: Hub, _ now: Now) -> (@Sendable () -> WebAnswer?)? {
+        guard request.method == "GET", request.path == "/api/v1/query",
+            case .asked(let asked) = question(request, hub, now), asked.to - asked.from >= longStretch,
+            let snapshot = hub.store.snapshot(asked.info.id, from: asked.from, to: asked.to)
+        else { return nil }
+        return { SeriesJSON.points(snapshot, step: asked.step).map { .json($0) } }
+    }
+
+    private struct Asked {
+        let info: SeriesInfo
+        let from: Instant
+        let to: Instant
+        let step: Duration
+    }
+
+    private enum Question {
+        case refused(WebAnswer)
+        case asked(Asked)
+    }
+
+    private static func question(_ request: WebRequest, _ hub: Hub, _ now: Now) -> Question {
         guard let name = request["series"] else {
-            return .problem(400, "Which series?", "give series=DEVICE/CHANNEL; /api/v1/series lists them")
+            return .refused(.problem(400, "Which series?", "give series=DEVICE/CHANNEL; /api/v1/series lists them"))
         }
         let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2, let info = hub.store.find(SeriesKey(device: parts[0], channel: parts[1])) else {
-            return .problem(404, "No such series", "no series is called '\(name)'; /api/v1/series lists them")
+            return .refused(
+                .problem(404, "No such series", "no series is called '\(name)'; /api/v1/series lists them"))
         }
-        guard let (from, to) = stretch(request, hub, now) else { return badStretch }
+        guard let (from, to) = stretch(request, hub, now) else { return .refused(badStretch) }
         let length = (to - from).milliseconds
         guard let step = TimeText.duration(request["step"] ?? "\(max(1, length / 500_000))s") else {
-            return .problem(400, "Bad step", "'step' must be a length of time such as 60s or 15min")
+            return .refused(.problem(400, "Bad step", "'step' must be a length of time such as 60s or 15min"))
         }
         guard length / step.milliseconds < Int64(mostPoints) else {
-            return .problem(
-                400, "Too many points",
-                "that would be more than \(mostPoints) points; ask for a shorter time or a longer step")
+            return .refused(
+                .problem(
+                    400, "Too many points",
+                    "that would be more than \(mostPoints) points; ask for a shorter time or a longer step"))
         }
-        return .json(SeriesJSON.points(hub.store, info, from: from, to: to, step: step))
+        return .asked(Asked(info: info, from: from, to: to, step: step))
     }
 
     private static func rollups(_ request: WebRequest, _ hub: Hub, _ around: WebSurroundings) -> WebAnswer {

@@ -21,6 +21,8 @@ final class Gateway {
     let events: EventStream
     private let region: FileRegion
     private let disk: Worker
+    /// Answers what takes long to answer from a snapshot of the store.
+    private let queries: Worker
     private var brokers: [MQTTClient] = []
     private var lines: [SerialPort] = []
     private var asker: Asker?
@@ -50,6 +52,7 @@ final class Gateway {
             loop.stop(Self.reload)
         }
         disk = Worker(name: "disk")
+        queries = Worker(name: "queries")
         pages = Pages(folder: installation.pages)
         try Files.makeFolder(configuration.store.path)
         let store: RingStore
@@ -137,6 +140,7 @@ final class Gateway {
     private func shutDown() {
         Service.notify("STOPPING=1")
         events.close()
+        queries.stop()
         server?.stop()
         for line in lines { line.close() }
         for broker in brokers { broker.close() }
@@ -314,6 +318,7 @@ final class Gateway {
         let home = Confined(self)
         let remote = loop.remote
         let pages = pages
+        let queries = queries
         let events = events
         // A page elsewhere must not be able to make a browser ask us under its own name.
         var limits = HTTPLimits()
@@ -330,7 +335,15 @@ final class Gateway {
                         .flatMap { UInt64($0) }
                     return reply.send(pages.secured(HTTPResponse(status: 200, body: .events(events, after: after))))
                 }
-                remote.post { reply.send(home.value.answer(request)) }
+                remote.post {
+                    guard let answer = home.value.deferred(request) else {
+                        return reply.send(home.value.answer(request))
+                    }
+                    queries.run {
+                        if let response = answer() { return reply.send(response) }
+                        remote.post { reply.send(home.value.answer(request)) }
+                    }
+                }
             })
         self.server = server
         scheduleHeartbeat()
@@ -365,8 +378,18 @@ final class Gateway {
         let changed = WebAPI.change(asked, &hub, at: around.now, isLocal: configuration.http.isLocal)
         // What is answered with yes is in the journal.
         if changed != nil { commit() }
-        let answer = changed ?? WebAPI.answer(asked, hub, around)
-        return pages.secured(
+        return Self.response(changed ?? WebAPI.answer(asked, hub, around), pages)
+    }
+
+    /// What answers the request on another thread; nil where the loop answers it.
+    private func deferred(_ request: HTTPRequest) -> (@Sendable () -> HTTPResponse?)? {
+        let asked = WebRequest(method: request.method, path: request.path, query: request.query)
+        guard let answer = WebAPI.deferred(asked, hub, clock.now()) else { return nil }
+        return { [pages] in answer().map { Self.response($0, pages) } }
+    }
+
+    private static func response(_ answer: WebAnswer, _ pages: Pages) -> HTTPResponse {
+        pages.secured(
             HTTPResponse(
                 status: answer.status,
                 headers: [("Content-Type", answer.contentType), ("Cache-Control", "no-store")],

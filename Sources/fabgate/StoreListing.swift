@@ -12,6 +12,9 @@ enum StoreListing {
                 "samples", numbers.samples, pages: numbers.usedPages, of: numbers.pages,
                 span: store.oldest.flatMap { oldest in store.newest.map { (oldest, $0) } }, numbers.retention),
         ]
+        if numbers.pagesEverOverwritten > 0 {
+            lines.append("\(pad("older"))\(numbers.pagesEverOverwritten) pages written over since the store was made")
+        }
         for (index, tier) in Tier.allCases.enumerated() {
             guard numbers.tierPages[index] > 0 else {
                 lines.append("\(pad("\(tier)"))none: made by an older version, and its file has not been made longer")
