@@ -6,7 +6,8 @@ package import Model
 ///     a tool-N    Tasmota plug `tool-N`, or `tool-N-plug` where two tools have the same name
 ///     plant-N     PZEM-016, unit N on wire `bus1`
 ///     laser-1     Grbl on wire `grbl`, SDM120 unit 1 on wire `bus3`
-///     press-N     TK4 unit 3 and SDM120 unit 5 on wire `press-bus-N`, line JSON on wire `press-board-N`
+///     press-N     TK4 units 3 and 4 and SDM120 unit 5 on wire `press-bus-N`, line JSON on wire `press-board-N`, a
+///                 scale on wire `press-scale-N`
 ///     bench-N     card reader on `access/bench-N`
 package struct MakerSpace: SimulatedPlace {
     /// One machine and how it is watched, for whoever writes the configuration.
@@ -96,7 +97,7 @@ package struct MakerSpace: SimulatedPlace {
         case .press:
             return Press(
                 profile, random: random, start: start, bus: "press-bus-\(place.number)",
-                board: "press-board-\(place.number)")
+                board: "press-board-\(place.number)", scale: "press-scale-\(place.number)")
         case .laser: return Laser(profile, random: random, start: start, bus: "bus3")
         case .plant(let unit):
             return MeteredPlant(
@@ -175,7 +176,9 @@ package struct MakerSpace: SimulatedPlace {
             case .press where wire == "press-bus-\(number)":
                 return WireWord(machine: machine, tellsState: false, tellsEnergy: unit == 5)
             case .press where wire == "press-board-\(number)":
-                return WireWord(machine: machine, tellsState: true, tellsEnergy: false)
+                return WireWord(machine: machine, tellsState: true, tellsEnergy: false, tellsShots: true)
+            case .press where wire == "press-scale-\(number)":
+                return WireWord(machine: machine, tellsState: false, tellsEnergy: false, tellsMass: true)
             default: continue
             }
         }

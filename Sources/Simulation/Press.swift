@@ -1,12 +1,17 @@
 import Model
 
-/// A desk factory: a heated barrel with a TK4, unit 3, and an SDM120, unit 5, on wire `bus2`, and a board that counts
-/// shots on wire `press`, one JSON object a line:
+/// A desk factory: a barrel and a nozzle with a TK4 each, units 3 and 4, and an SDM120, unit 5, on wire `bus2`, a scale
+/// for its good parts on wire `scale`, and a board on wire `press` that counts shots and bad items and has a button for
+/// each mould, one JSON object a line:
 ///
-///     {"v":1,"id":"press","boot":3,"up":81234,"shots":1042,"clamp":1,"in":[1,0]}
+///     {"v":1,"id":"press","boot":3,"up":81234,"shots":1042,"scrap":12,"clamp":1,"in":[1,0]}
+///     {"v":1,"id":"press","boot":3,"up":81235,"shots":1042,"scrap":12,"clamp":0,"in":[0,0],"button":"mould2"}
+///
+/// Whoever begins says which mould is in it, heats, lets it soak, makes some shots, judges each part when it is cool,
+/// and lays the good ones on the scale.
 ///
 /// Its true state follows the rule for presses: idle (off) while the set value is down, running while the last shot is
-/// less than 15 minutes old, preparing until the barrel was hot for 10 minutes, else idle (ready).
+/// less than 15 minutes old, preparing until all zones were hot for 10 minutes, else idle (ready).
 struct Press: LabPart {
     private enum Phase: Hashable { case off, heating, shooting, resting, lingering }
 
@@ -16,18 +21,21 @@ struct Press: LabPart {
     private var random: SeededRandom
     private var supply = MainsSupply()
     private var ear = ModbusEar()
-    private let controller = AutonicsTK4(unit: 3)
+    private let controllers = [AutonicsTK4(unit: 3), AutonicsTK4(unit: 4)]
     private let meter = EastronSDM120(unit: 5, firstKilowattHours: 87.902)
     private let bus: String
     private let board: String
     private var phase = Phase.off
     private var ends: Instant
-    private var setpoint = 0.0
-    private var temperature = 22.0
-    private var duty = 0.0
+    private var zones = [PressZone.barrel, .nozzle]
     private var hotSince: Instant?
     private var lastShot = Instant.distantPast
     private var shots: Int64 = 1041
+    private var scrap: Int64 = 12
+    private var mould = PressMould.all[0]
+    private var scale: PressScale
+    /// When what was shot last is cool, and somebody looks at it.
+    private var judges: Instant?
     private var shotsLeft = 0
     private var isSecondSeries = false
     private var clampOpens: Instant?
@@ -38,15 +46,10 @@ struct Press: LabPart {
     private var ticks = 0
     private let start: Instant
 
-    private static let heater = 760.0
-    /// J/K of the barrel and W/K to the room.
-    private static let capacity = 2200.0
-    private static let loss = 1.0
-    private static let room = 22.0
-
-    /// Its controller and meter are on wire `bus`, its counter on wire `board`.
+    /// Its controllers and its meter are on wire `bus`, its counter on wire `board`, its scale on wire `scale`.
     init(
-        _ profile: LabProfile, random: SeededRandom, start: Instant, bus: String = "bus2", board: String = "press"
+        _ profile: LabProfile, random: SeededRandom, start: Instant, bus: String = "bus2", board: String = "press",
+        scale: String = "scale"
     ) {
         self.profile = profile
         self.bus = bus
@@ -56,14 +59,17 @@ struct Press: LabPart {
         record = MachineRecord(.idle, at: start)
         next = start + .milliseconds(750)
         nextLine = next
+        self.scale = PressScale(wire: scale, pace: profile.isCoarse ? 120 : 5, start: next)
         ends = next + .seconds(self.random.seconds(30, 180))
     }
 
     /// For people.
     var doing: String {
-        guard setpoint > 0 else { return "heater off, \(fixed(temperature, 0)) °C" }
-        let sensor = shown == nil ? ", sensor broken" : ""
-        return "\(fixed(temperature, 1)) of \(fixed(setpoint, 0)) °C, \(shots) shots\(sensor)"
+        let barrel = zones[0]
+        guard barrel.setpoint > 0 else { return "heater off, \(fixed(barrel.temperature, 0)) °C" }
+        let sensor = isBroken ? ", sensor broken" : ""
+        return "\(fixed(barrel.temperature, 1)) of \(fixed(barrel.setpoint, 0)) °C, \(mould.name), "
+            + "\(shots) shots\(sensor)"
     }
 
     /// A second; in a coarse lab, a cold press waits until something happens.
@@ -76,23 +82,20 @@ struct Press: LabPart {
         }
         follow(at, &out)
         breakSensor(at)
-        heat()
-        if ticks % 5 == 0 || setpoint == 0 { record.set(watts: watts, at: at) }
+        for index in zones.indices { zones[index].heat(sees: index > 0 || !isBroken) }
+        if ticks % 5 == 0 || zones[0].setpoint == 0 { record.set(watts: watts, at: at) }
         settle(at)
+        scale.tick(at: at, &out)
         if at >= nextLine { tell(at, &out) }
         ticks += 1
-        let isCold = setpoint == 0 && temperature < Self.room + 1
-        if profile.isCoarse, isCold { next = max(next, min(nextLine, ends)) }
+        if profile.isCoarse, zones.allSatisfy(\.isCold) { next = max(next, min(nextLine, ends, scale.next)) }
     }
 
     mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] {
         guard wire == bus else { return [] }
         return ear.hear(bytes).compactMap { question in
-            if question.unit == controller.unit {
-                return controller.answer(
-                    question,
-                    AutonicsTK4.Now(
-                        temperature: shown, setpoint: setpoint, duty: duty, amperes: duty * Self.heater / supply.volts))
+            if let index = controllers.firstIndex(where: { $0.unit == question.unit }) {
+                return controllers[index].answer(question, now(index))
             }
             guard question.unit == meter.unit else { return nil }
             let load = ElectricalLoad(watts: Double(record.energy.power) / 1000, factor: 0.99, supply)
@@ -102,25 +105,21 @@ struct Press: LabPart {
 
     // MARK: heat
 
-    /// What the controller shows: tenths of a degree, or nothing while its sensor is broken.
-    private var shown: Double? {
-        next <= brokenUntil ? nil : ((temperature + 0.1 * noise) * 10).rounded() / 10
-    }
+    /// The barrel's thermocouple is loose.
+    private var isBroken: Bool { next <= brokenUntil }
 
-    private mutating func heat() {
-        if setpoint == 0 || shown == nil {
-            duty = 0
-        } else {
-            let hold = Self.loss * (setpoint - Self.room) / Self.heater
-            duty = min(1, max(0, hold + (setpoint - temperature) * 0.06))
-        }
-        temperature += (duty * Self.heater - Self.loss * (temperature - Self.room)) / Self.capacity
+    private func now(_ index: Int) -> AutonicsTK4.Now {
+        let zone = zones[index]
+        return AutonicsTK4.Now(
+            temperature: index == 0 && isBroken ? nil : zone.shown(noise), setpoint: zone.setpoint, duty: zone.duty,
+            amperes: zone.watts / supply.volts)
     }
 
     private var watts: Double {
-        guard setpoint > 0 else { return 2.5 }
+        guard zones[0].setpoint > 0 else { return 2.5 }
+        let heat = zones.reduce(0) { $0 + $1.watts }
         // The compressor runs while the clamp is shut.
-        return max(2.5, 9 + duty * Self.heater * (1 + 0.01 * noise) + (clampOpens == nil ? 0 : 340 + 12 * noise))
+        return max(2.5, 9 + heat * (1 + 0.01 * noise) + (clampOpens == nil ? 0 : 340 + 12 * noise))
     }
 
     private mutating func breakSensor(_ at: Instant) {
@@ -136,25 +135,31 @@ struct Press: LabPart {
             clampOpens = nil
             tell(at, &out)
         }
+        if let judges, at >= judges { judge(at, &out) }
         switch phase {
-        case .off: if at >= ends { begin(at) }
+        case .off: if at >= ends { begin(at, &out) }
         case .heating:
             guard let hotSince, at >= hotSince + .seconds(640) else { return }
             beginSeries(random.seconds(8, 14), at)
         case .shooting: if at >= ends { shoot(at, &out) }
         case .resting:
             guard at >= ends else { return }
-            if temperature >= setpoint - 5 { beginSeries(random.seconds(4, 8), at) }
-        case .lingering: if at >= ends { leave(at) }
+            if zones[0].temperature >= zones[0].setpoint - 5 { beginSeries(random.seconds(4, 8), at) }
+        case .lingering: if at >= ends { leave(at, &out) }
         }
     }
 
-    private mutating func begin(_ at: Instant) {
+    private mutating func begin(_ at: Instant, _ out: inout [Emission]) {
         guard profile.comes(at: at, &random) else {
             return ends = profile.nextOpening(after: at) + .seconds(random.seconds(300, 900))
         }
         // Polypropylene, most of the time.
-        setpoint = random.chance(0.7) ? 200 : 190
+        let number = random.chance(0.7) ? 0 : 1
+        mould = PressMould.all[number]
+        for index in zones.indices { zones[index].setpoint = mould.heat }
+        record.chose(at: at)
+        tell(at, button: "mould\(number + 1)", &out)
+        scale.begin(at: at, &out)
         isSecondSeries = false
         phase = .heating
     }
@@ -170,9 +175,12 @@ struct Press: LabPart {
         shots += 1
         shotsLeft -= 1
         lastShot = at
-        record.shot(at: at)
         // Cold pellets.
-        temperature -= random.between(1.5, 3)
+        zones[0].cool(by: random.between(1.5, 3))
+        // No two shots weigh the same.
+        let mass = Int64((mould.shot * 1000 * random.between(0.99, 1.01)).rounded())
+        record.shot(TruePart(shot: at, polymer: mould.polymer, mass: mass, items: mould.items))
+        judges = at + .seconds(random.seconds(45, 80))
         clampOpens = at + .seconds(random.seconds(25, 40))
         tell(at, &out)
         ends = at + .seconds(random.seconds(110, 270))
@@ -182,8 +190,21 @@ struct Press: LabPart {
         ends = at + .seconds(random.seconds(1200, 1700))
     }
 
-    private mutating func leave(_ at: Instant) {
-        setpoint = 0
+    /// A cool part is good, or it is rejected at the board; of several in a shot perhaps only some are.
+    private mutating func judge(_ at: Instant, _ out: inout [Emission]) {
+        judges = nil
+        let bad = random.chance(0.08) ? random.seconds(1, mould.items) : 0
+        record.judged(bad: bad, at: at)
+        if bad > 0 {
+            scrap += bad
+            tell(at, button: "reject", &out)
+        }
+        if let part = record.parts.last, part.product > 0 { scale.lay(part.product, at: at, &out) }
+    }
+
+    private mutating func leave(_ at: Instant, _ out: inout [Emission]) {
+        for index in zones.indices { zones[index].setpoint = 0 }
+        scale.empty(at: at, &out)
         phase = .off
         ends = at + .seconds(profile.isCoarse ? random.seconds(7200, 28_800) : random.seconds(1800, 3600))
     }
@@ -191,27 +212,28 @@ struct Press: LabPart {
     // MARK: what follows
 
     private mutating func settle(_ at: Instant) {
-        let isHot = setpoint > 0 && (shown.map { $0 >= setpoint - 5 } ?? false)
+        let isHot = zones.allSatisfy { $0.setpoint > 0 && $0.shown(noise) >= $0.setpoint - 5 } && !isBroken
         hotSince = isHot ? hotSince ?? at : nil
         record.enter(trueState(at), at: at)
     }
 
     private func trueState(_ at: Instant) -> MachineState {
-        if shown == nil { return .fault }
-        if setpoint == 0 { return .idle }
+        if isBroken { return .fault }
+        if zones[0].setpoint == 0 { return .idle }
         if at < lastShot + .minutes(15) { return .running }
         guard let hotSince, at >= hotSince + .minutes(10) else { return .preparing }
         return .idle
     }
 
-    private mutating func tell(_ at: Instant, _ out: inout [Emission]) {
+    private mutating func tell(_ at: Instant, button: String? = nil, _ out: inout [Emission]) {
         nextLine = at + .seconds(profile.isCoarse ? 120 : 5)
         let clamp = clampOpens == nil ? 0 : 1
         let up = (at - start).milliseconds / 1000 + 81_234
         out.append(
             .line(
                 board,
-                #"{"v":1,"id":"press","boot":3,"up":\#(up),"shots":\#(shots),"clamp":\#(clamp),"in":[\#(clamp),0]}"#,
+                #"{"v":1,"id":"press","boot":3,"up":\#(up),"shots":\#(shots),"scrap":\#(scrap),"clamp":\#(clamp),"#
+                    + #""in":[\#(clamp),0]\#(button.map { ",\"button\":\"\($0)\"" } ?? "")}"#,
                 end: "\n"))
     }
 }

@@ -5,7 +5,7 @@ package import Model
 ///     printer    OctoPrint over MQTT (`octoPrint/…`) on Tasmota plug `printer-plug`
 ///     shredder   Tasmota plug `shredder-plug`
 ///     laser      Grbl on wire `grbl`, SDM120 unit 1 on wire `bus1`
-///     press      TK4 unit 3 and SDM120 unit 5 on wire `bus2`, line JSON on wire `press`
+///     press      TK4 units 3 and 4 and SDM120 unit 5 on wire `bus2`, line JSON on wire `press`, a scale on `scale`
 ///
 /// A value without a clock: the same seed gives the same lab, in whatever steps time is advanced and however often its
 /// serial devices are asked.
@@ -93,7 +93,8 @@ package struct SimulatedLab: SimulatedPlace {
         case "grbl": WireWord(machine: "laser", tellsState: unit == GrblController.reportMark, tellsEnergy: false)
         case "bus1": WireWord(machine: "laser", tellsState: false, tellsEnergy: true)
         case "bus2": WireWord(machine: "press", tellsState: false, tellsEnergy: unit == 5)
-        case "press": WireWord(machine: "press", tellsState: true, tellsEnergy: false)
+        case "press": WireWord(machine: "press", tellsState: true, tellsEnergy: false, tellsShots: true)
+        case "scale": WireWord(machine: "press", tellsState: false, tellsEnergy: false, tellsMass: true)
         default: nil
         }
     }

@@ -5,6 +5,9 @@ package struct WireWord: Hashable, Sendable {
     package let machine: String
     package let tellsState: Bool
     package let tellsEnergy: Bool
+    /// Shots, bad items and the mould are told; or what was made is weighed.
+    package var tellsShots = false
+    package var tellsMass = false
 }
 
 /// A lab that can be played: machines that speak their real protocols byte for byte, and the truth about them.

@@ -72,7 +72,84 @@ package struct Truth: Sendable {
         return max(0, MachineRecord.first(in: shots) { $0 >= to } - first)
     }
 
+    /// What was made in [from, to): material is taken in, and items are made, when they are shot; what a part weighs is
+    /// known when it is judged.
+    package func material(_ machine: String, from: Instant, to: Instant) -> TrueMaterial {
+        var sum = TrueMaterial()
+        for part in parts(machine, from: from - .hours(1), to: to) {
+            if part.shot >= from { sum.add(part) }
+            if let judged = part.judged, judged >= from, judged < to { sum.addProduct(part) }
+        }
+        return sum
+    }
+
+    /// What was shot in [from, to), oldest first.
+    package func parts(_ machine: String, from: Instant, to: Instant) -> ArraySlice<TruePart> {
+        let parts = records[machine]?.parts ?? []
+        let first = MachineRecord.first(in: parts) { $0.shot >= from }
+        return parts[first..<max(first, MachineRecord.first(in: parts) { $0.shot >= to })]
+    }
+
+    /// When somebody chose a mould until `to`, oldest first.
+    package func choices(_ machine: String, until to: Instant) -> [Instant] {
+        (records[machine]?.choices ?? []).filter { $0 < to }
+    }
+
     private func clamped(_ time: Instant) -> Instant { min(max(time, start), until) }
+}
+
+/// What one shot of a press made.
+package struct TruePart: Hashable, Sendable {
+    package let shot: Instant
+    package let polymer: Polymer
+    /// Milligrams of the whole shot, and its items.
+    package let mass: Int64
+    package let items: Int64
+    /// When somebody looked at it; nil as long as it cools.
+    package fileprivate(set) var judged: Instant?
+    /// Items that were no good.
+    package fileprivate(set) var bad: Int64 = 0
+
+    init(shot: Instant, polymer: Polymer, mass: Int64, items: Int64) {
+        self.shot = shot
+        self.polymer = polymer
+        self.mass = mass
+        self.items = items
+    }
+
+    package var scrap: Int64 { mass / items * bad }
+    package var product: Int64 { mass - scrap }
+}
+
+/// What a press really took in and gave out, milligrams by polymer, and the items, good and bad.
+package struct TrueMaterial: Hashable, Sendable {
+    package private(set) var input: [Polymer: Int64] = [:]
+    package private(set) var product: [Polymer: Int64] = [:]
+    package private(set) var scrap: [Polymer: Int64] = [:]
+    package private(set) var items: Int64 = 0
+    package private(set) var scrapItems: Int64 = 0
+
+    package init() {}
+
+    /// All of a part but its product.
+    package mutating func add(_ part: TruePart) {
+        input[part.polymer, default: 0] += part.mass
+        if part.bad > 0 { scrap[part.polymer, default: 0] += part.scrap }
+        items += part.items - part.bad
+        scrapItems += part.bad
+    }
+
+    package mutating func addProduct(_ part: TruePart) {
+        if part.product > 0 { product[part.polymer, default: 0] += part.product }
+    }
+
+    package static func += (a: inout TrueMaterial, b: TrueMaterial) {
+        a.input.merge(b.input, uniquingKeysWith: +)
+        a.product.merge(b.product, uniquingKeysWith: +)
+        a.scrap.merge(b.scrap, uniquingKeysWith: +)
+        a.items += b.items
+        a.scrapItems += b.scrapItems
+    }
 }
 
 /// One machine's truth, as it grows.
@@ -92,6 +169,8 @@ struct MachineRecord: Sendable {
     private(set) var changes: [Change]
     private(set) var jobs: [Job] = []
     private(set) var shots: [Instant] = []
+    private(set) var parts: [TruePart] = []
+    private(set) var choices: [Instant] = []
     private var nextCleaning: Instant
 
     init(_ state: MachineState, at start: Instant) {
@@ -111,7 +190,20 @@ struct MachineRecord: Sendable {
 
     mutating func ended(_ outcome: JobOutcome, at time: Instant) { jobs.append(Job(time: time, outcome: outcome)) }
 
-    mutating func shot(at time: Instant) { shots.append(time) }
+    mutating func shot(_ part: TruePart) {
+        shots.append(part.shot)
+        parts.append(part)
+    }
+
+    /// So many items of the last shot are no good.
+    mutating func judged(bad: Int64, at time: Instant) {
+        guard !parts.isEmpty else { return }
+        parts[parts.count - 1].judged = time
+        parts[parts.count - 1].bad = bad
+    }
+
+    /// Somebody said which mould is in it.
+    mutating func chose(at time: Instant) { choices.append(time) }
 
     mutating func set(watts: Double, at time: Instant) {
         energy.set(Int64((watts * 1000).rounded()), at: time)
@@ -150,5 +242,7 @@ struct MachineRecord: Sendable {
         if gone > 1 { changes.removeFirst(gone - 1) }
         jobs.removeAll { $0.time < oldest }
         shots.removeAll { $0 < oldest }
+        parts.removeAll { $0.shot < oldest }
+        choices.removeAll { $0 < oldest }
     }
 }

@@ -116,6 +116,7 @@ struct DemoFiles {
               - { name: bus2, port: \(wire("bus2")), baud: 9600, format: 8N2 }
               - { name: grbl, port: \(wire("grbl")), baud: 115200 }
               - { name: press, port: \(wire("press")), baud: 115200 }
+              - { name: scale, port: \(wire("scale")), baud: 9600, format: 8N1 }
             devices:
               - { id: printer-plug, driver: tasmota, mqtt: main, topic: printer-plug }
               - { id: shredder-plug, driver: tasmota, mqtt: main, topic: shredder-plug }
@@ -123,15 +124,18 @@ struct DemoFiles {
               - { id: laser-controller, driver: grbl, serial: grbl, every: 2 s, \(silence) }
               - { id: laser-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus1, unit: 1, every: 20 s, \(silence) }
               - { id: press-zone, driver: modbus-rtu, model: autonics-tk4, serial: bus2, unit: 3, every: 10 s, \(silence) }
+              - { id: press-nozzle, driver: modbus-rtu, model: autonics-tk4, serial: bus2, unit: 4, every: 10 s, zone: 2, \(silence) }
               - { id: press-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus2, unit: 5, every: 20 s, \(silence) }
               - { id: press-counter, driver: line-json, model: line-json-press, serial: press, \(silence) }
-            machines:
+              - { id: press-scale, driver: scale, serial: scale, silence: \(max(120, speed * 2 / 5)) s }
+            \(SimulatedLabs.moulds)machines:
               - { id: printer, name: 3D printer, class: three_d_printing, devices: [printer-host, printer-plug] }
               - { id: shredder, name: Shredder, class: plastic_shredding, devices: [shredder-plug],
                   usage: { from: power, idle_below: 20 W, running_above: 150 W, dwell: 10 s } }
               - { id: laser, name: Laser 60W, class: laser, devices: [laser-controller, laser-meter] }
-              - { id: press, name: Desk factory, class: injection_molding,
-                  devices: [press-zone, press-counter, press-meter], usage: { from: press, items_per_shot: 1 } }
+              - { id: press, name: Desk factory, class: injection_molding, usage: { from: press },
+                  devices: [press-zone, press-nozzle, press-counter, press-meter, press-scale],
+                  \(SimulatedLabs.material(scale: "press-scale")) }
             store: { path: \(folder)/store, size: 64 MiB, sync: 1 s }
             http: { listen: "127.0.0.1:\(webPort)" }
             city:

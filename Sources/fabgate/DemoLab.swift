@@ -22,7 +22,7 @@ final class DemoLab {
         self.clock = clock
         seed = plan.seed
         simulation = SimulatedLab(seed: plan.seed, start: clock.now().wall)
-        wires = try ["bus1", "bus2", "grbl", "press"].map { name in
+        wires = try ["bus1", "bus2", "grbl", "press", "scale"].map { name in
             let terminal = try PseudoTerminal()
             try terminal.link(at: files.wire(name))
             return (name, terminal)

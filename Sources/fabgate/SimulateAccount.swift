@@ -25,6 +25,7 @@ extension SimulationAudit {
             noteEnergy(&hour, index, from, to, truth)
             noteBusy(&hour, index, from, to, truth)
             noteJobs(&hour, index, from, to, truth)
+            noteMaterial(&hour, index, from, to, truth)
             all.append(hour)
             let most = rows[index].energyTrue + 2 * knowledge[index].resolution + hour.energySlack + hour.ahead
             booked[index].sum += booked[index].hours[number] ?? 0
@@ -157,6 +158,7 @@ extension SimulationAudit {
             compare(contents[key], day: day, hours: contents, copies: seen[key] ?? 0)
         }
         for index in rows.indices { compareSums(index) }
+        for index in rows.indices { compareMaterialSums(index, boxes: boxes(index)) }
     }
 
     private mutating func compare(_ content: RollupContent?, _ number: Int, copies: Int) {
@@ -194,6 +196,7 @@ extension SimulationAudit {
                 "\(machine): busy \(totals[.running] / 1000) s of \(hour.busy / 1000) s in the hour from \(start), "
                     + "\(hour.busySlack / 1000) s are forgiven")
         }
+        compareMaterial(totals, index, number, start)
         guard countsJobs[index], let jobs = totals.jobs?.reduce(0, +) else { return }
         rows[index].jobsHeld = (rows[index].jobsHeld ?? 0) + jobs
         if jobs < hour.jobsLeast || jobs > hour.jobsMost {

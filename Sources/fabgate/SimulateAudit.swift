@@ -27,6 +27,8 @@ package struct SimulationRow: Hashable, Sendable {
     /// Hours that the city lacks, and hours that it holds twice.
     package var windowsMissing = 0
     package var windowsDoubled = 0
+    /// nil where nothing is made of counted material.
+    package internal(set) var material: SimulationMaterial?
 }
 
 /// Follows a simulation: what the lab did, what happened to it, and whether the gateway's account stays within what
@@ -38,7 +40,10 @@ package struct SimulationAudit: Sendable {
         tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
         lost with the power); busy time a second for each change of state, from each change to
         the next word that arrived, and what passed while the gateway was off or the machine silent for too long; jobs
-        those whose word came in another hour, or never. Windows: none. In all, energy is never more than was drawn.
+        those whose word came in another hour, or never; items and grams what was made an hour around the gateway's
+        absence, half a gram for each box that was weighed, a hundredth of what follows from a mould, and all of what
+        was made while the word about the mould was lost. Windows: none. In all, energy is never more than was drawn,
+        and no item is lost or doubled.
         """
 
     let plan: SimulationPlan
@@ -55,6 +60,8 @@ package struct SimulationAudit: Sendable {
     var hours: [[Hour]] = []
     /// Words about jobs that ended, by machine: when they were said and when they arrived.
     var jobWords: [[MachineKnowledge.Word]]
+    /// nil for what is no press.
+    var presses: [PressKnowledge?]
     /// The newest energy of each hour, and the sum of those that were compared already, by machine.
     var booked: [(hours: [Int: Int64], sum: Int64)]
     /// The digest of what the city holds of each window, without its version: what counts as the same.
@@ -83,6 +90,10 @@ package struct SimulationAudit: Sendable {
         var jobsMost: Int64 = 0
         /// Milliseconds for which the gateway was off.
         var off: Int64 = 0
+        /// Of a press: what the words that arrived tell, what is open, and how often its scale was emptied about then.
+        var made = MaterialSums()
+        var madeOpen = MaterialSums()
+        var boxes = 0
     }
 
     init(_ plan: SimulationPlan, _ configuration: Configuration) {
@@ -103,6 +114,8 @@ package struct SimulationAudit: Sendable {
                 confirmations: isGrbl ? 2 : 1)
         }
         jobWords = [[MachineKnowledge.Word]](repeating: [], count: machines.count)
+        presses = machines.map { $0.material.tellsByShots ? PressKnowledge() : nil }
+        for index in rows.indices where presses[index] != nil { rows[index].material = SimulationMaterial() }
         booked = machines.map { _ in ([:], 0) }
         resets = machines.map { _ in [] }
         indices = Dictionary(uniqueKeysWithValues: machines.enumerated().map { ($1.id, $0) })
@@ -115,7 +128,9 @@ package struct SimulationAudit: Sendable {
 
     mutating func suffered(_ mishap: Mishap) { mishaps += 1 }
 
-    mutating func heard(_ listener: Audience.Listener, said: Instant, at time: Instant) {
+    /// `chooses` says that somebody chose a mould with it.
+    mutating func heard(_ listener: Audience.Listener, chooses: Bool = false, said: Instant, at time: Instant) {
+        presses[listener.machine]?.heard(listener.sense, chooses: chooses, said: said, at: time)
         if listener.sense.contains(.state) { knowledge[listener.machine].heard(state: said, at: time) }
         if listener.sense.contains(.counter) { knowledge[listener.machine].heard(counter: said, at: time) }
         if listener.sense.contains(.jobEnd) {
@@ -159,6 +174,7 @@ package struct SimulationAudit: Sendable {
             knowledge[index].blind(from: lastSync - .seconds(61), to: time + length)
             knowledge[index].doubt(from: lastSync - .minutes(11), to: time + length + .minutes(11))
             jobWords[index].removeAll { $0.arrived >= lastSync }
+            presses[index]?.forget(from: lastSync)
         }
     }
 

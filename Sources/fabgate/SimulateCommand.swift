@@ -71,6 +71,30 @@ enum SimulateCommand {
 
     // MARK: words
 
+    /// Items and grams of the presses: what the city holds, and what was made.
+    static func materialLines(_ rows: [SimulationRow]) -> [String] {
+        var lines: [String] = []
+        func add(_ name: String, _ held: String, _ made: String, _ unit: String) {
+            let head = name + String(repeating: " ", count: max(1, 28 - name.utf8.count))
+            lines.append("\(head)\(held) held, \(made) made\(unit)")
+        }
+        for row in rows {
+            guard let material = row.material else { continue }
+            let (held, made) = (material.held, material.made)
+            add("\(row.machine) good items", "\(held.items)", "\(made.items)", "")
+            add("\(row.machine) bad items", "\(held.scrapItems)", "\(made.scrapItems)", "")
+            for kind in MaterialSums.Kind.allCases {
+                for polymer in Polymer.allCases {
+                    let mass = MaterialSums.Mass(kind: kind, polymer: polymer)
+                    guard held.masses[mass] != nil || made.masses[mass] != nil else { continue }
+                    let grams = [held.masses[mass] ?? 0, made.masses[mass] ?? 0].map { "\(Double($0) / 1000)" }
+                    add("\(row.machine) \(kind.rawValue) \(polymer.rawValue)", grams[0], grams[1], " g")
+                }
+            }
+        }
+        return lines
+    }
+
     private static func report(_ audit: SimulationAudit, _ plan: SimulationPlan) {
         func padded(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.utf8.count)) + text
@@ -93,6 +117,7 @@ enum SimulateCommand {
                         "\(row.busyHeld / 1000)", "\(row.busyTrue / 1000)",
                     ] + jobs + ["\(row.windowsMissing)", "\(row.windowsDoubled)"]))
         }
+        for line in materialLines(audit.rows) { Console.print(line) }
         for violation in audit.violations.prefix(20) { Console.print("day \(violation.day): \(violation.text)") }
         let more = audit.violations.count - 20
         if more > 0 { Console.print("and \(more) more") }

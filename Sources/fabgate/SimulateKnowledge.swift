@@ -163,6 +163,8 @@ struct Audience {
         static let state = Sense(rawValue: 1)
         static let counter = Sense(rawValue: 2)
         static let jobEnd = Sense(rawValue: 4)
+        static let shots = Sense(rawValue: 8)
+        static let mass = Sense(rawValue: 16)
     }
     struct Listener {
         let machine: Int
@@ -216,6 +218,8 @@ struct Audience {
             var sense: Sense = []
             if word.tellsState { sense.insert(.state) }
             if word.tellsEnergy { sense.insert(.counter) }
+            if word.tellsShots { sense.insert(.shots) }
+            if word.tellsMass { sense.insert(.mass) }
             found = Listener(machine: machine, sense: sense)
         }
         known[name] = .some(found)

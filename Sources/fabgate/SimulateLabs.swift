@@ -33,6 +33,7 @@ package enum SimulatedLabs {
           - { name: bus2, port: bus2 }
           - { name: grbl, port: grbl }
           - { name: press, port: press }
+          - { name: scale, port: scale }
         devices:
           - { id: printer-plug, driver: tasmota, mqtt: main, topic: printer-plug }
           - { id: shredder-plug, driver: tasmota, mqtt: main, topic: shredder-plug }
@@ -40,17 +41,35 @@ package enum SimulatedLabs {
           - { id: laser-controller, driver: grbl, serial: grbl, every: 2 s }
           - { id: laser-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus1, unit: 1, every: 10 s }
           - { id: press-zone, driver: modbus-rtu, model: autonics-tk4, serial: bus2, unit: 3, every: 5 s }
+          - { id: press-nozzle, driver: modbus-rtu, model: autonics-tk4, serial: bus2, unit: 4, every: 5 s, zone: 2 }
           - { id: press-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus2, unit: 5, every: 10 s }
           - { id: press-counter, driver: line-json, model: line-json-press, serial: press }
-        machines:
+          - { id: press-scale, driver: scale, serial: scale }
+        \(moulds)machines:
           - { id: printer, class: three_d_printing, devices: [printer-host, printer-plug] }
           - { id: shredder, class: plastic_shredding, devices: [shredder-plug],
               usage: { from: power, idle_below: 20 W, running_above: 150 W, dwell: 10 s } }
           - { id: laser, class: laser, devices: [laser-controller, laser-meter] }
-          - { id: press, class: injection_molding, devices: [press-zone, press-counter, press-meter],
-              usage: { from: press, items_per_shot: 1 } }
+          - { id: press, class: injection_molding, usage: { from: press },
+              devices: [press-zone, press-nozzle, press-counter, press-meter, press-scale],
+              \(material(scale: "press-scale")) }
 
         """
+
+    // MARK: presses
+
+    /// The table of the simulated presses' moulds.
+    package static let moulds =
+        "moulds:\n"
+        + PressMould.all.map { mould in
+            "  \(mould.name): { item: \(mould.item), polymer: \(mould.polymer.rawValue), shot_g: \(mould.shot), "
+                + "items: \(mould.items) }\n"
+        }.joined()
+
+    /// What tells the material of a simulated press, as keys of its machine.
+    package static func material(scale: String) -> String {
+        "mould: \(PressMould.all[0].name), mass: { product: \(scale), step: 2 g, limit: 10 % }"
+    }
 
     // MARK: the maker space
 
@@ -71,7 +90,7 @@ package enum SimulatedLabs {
             mqtt: [{ name: main, url: "mqtt://127.0.0.1" }]
             \(serial)devices:
             \(devices.map { "  - { \($0) }" }.joined(separator: "\n"))
-            machines:
+            \(moulds)machines:
             \(machines.map { "  - { \($0) }" }.joined(separator: "\n"))
 
             """
@@ -107,17 +126,23 @@ package enum SimulatedLabs {
                 "id: \(id)-meter, driver: modbus-rtu, model: eastron-sdm120, serial: bus3, unit: 1, every: 600 s")
             machines.append("id: \(id), class: laser, devices: [\(id)-controller, \(id)-meter]")
         case .press:
-            let (bus, board) = ("press-bus-\(place.number)", "press-board-\(place.number)")
+            let (bus, board, scale) = (
+                "press-bus-\(place.number)", "press-board-\(place.number)", "press-scale-\(place.number)"
+            )
             wire(bus)
             wire(board)
+            wire(scale)
             devices += [
                 "id: \(id)-zone, driver: modbus-rtu, model: autonics-tk4, serial: \(bus), unit: 3, every: 60 s",
+                "id: \(id)-nozzle, driver: modbus-rtu, model: autonics-tk4, serial: \(bus), unit: 4, every: 60 s, zone: 2",
                 "id: \(id)-meter, driver: modbus-rtu, model: eastron-sdm120, serial: \(bus), unit: 5, every: 600 s",
                 "id: \(id)-counter, driver: line-json, model: line-json-press, serial: \(board), silence: 10 min",
+                "id: \(id)-scale, driver: scale, serial: \(scale), silence: 10 min",
             ]
+            let parts = ["zone", "nozzle", "counter", "meter", "scale"].map { "\(id)-\($0)" }.joined(separator: ", ")
             machines.append(
-                "id: \(id), class: injection_molding, devices: [\(id)-zone, \(id)-counter, \(id)-meter], "
-                    + "usage: { from: press, items_per_shot: 1 }")
+                "id: \(id), class: injection_molding, devices: [\(parts)], usage: { from: press }, "
+                    + material(scale: "\(id)-scale"))
         case .bench:
             devices.append(
                 "id: \(id)-reader, driver: mqtt-json, mqtt: main, topic: access/\(id), silence: 35 min, values: ["

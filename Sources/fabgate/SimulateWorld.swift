@@ -239,10 +239,16 @@ package final class SimulatedWorld<Book: RollupBook> {
                 return
             }
             if let listener = audience.listener(wire: wire, unit: bytes.first ?? 0, in: lab) {
-                audit.heard(listener, said: said, at: time)
+                audit.heard(
+                    listener, chooses: listener.sense.contains(.shots) && Self.chooses(bytes), said: said, at: time)
             }
             hub.bytes(bytes.span, line: line, at: now)
         }
+    }
+
+    /// Whether a board's line tells of a button that chooses a mould.
+    private static func chooses(_ line: [UInt8]) -> Bool {
+        JSON(line)?["button"]?.text?.hasPrefix("mould") ?? false
     }
 
     private func take(_ message: Message) {

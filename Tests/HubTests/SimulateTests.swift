@@ -102,6 +102,22 @@ private func hours(_ book: some RollupBook) throws -> [Int: [CityLink.MachineUsa
         #expect(compared >= 10, "seed \(seed)")
     }
 
+    /// A press's items and grams are the city's, over a day and a half and through everything that may happen.
+    @Test(arguments: [21, 22] as [UInt64]) func gramsAndItemsAreThoseThatWereMade(seed: UInt64) throws {
+        let faults: Set<SimulatedFault> = seed == 21 ? [] : [.drop, .dup, .reorder, .kill, .city]
+        let audit = try audit(plan(36, seed, faults, machines: 3))
+        #expect(audit.violations == [], "seed \(seed)")
+        let press = try #require(audit.rows.first { $0.machine == "press-1" }?.material)
+        #expect(press.made.items > 10 && press.held.items == press.made.items, "seed \(seed)")
+        #expect(press.held.scrapItems == press.made.scrapItems, "seed \(seed)")
+        let made = press.made.masses.filter { $0.key.kind == .product }
+        #expect(!made.isEmpty)
+        for (mass, milligrams) in made {
+            let held = press.held.masses[mass] ?? 0
+            #expect((held - milligrams).magnitude <= 5000, "seed \(seed): \(held) of \(milligrams) mg")
+        }
+    }
+
     /// A collector that adds what it is sent again is found out.
     @Test func addingInsteadOfReplacingIsFound() throws {
         let audit = try world(plan(16, 1, [.city], machines: 3), AddingBook()).audit

@@ -84,7 +84,8 @@ private struct Wired<Driver: DeviceDriver> {
             time = time + .seconds(1)
             lab.advance(to: time) { emission in
                 guard case .serial(let wire, let bytes) = emission else { return }
-                if wire == "grbl" { grbl.receive(bytes, at: time) } else { board.receive(bytes, at: time) }
+                if wire == "grbl" { grbl.receive(bytes, at: time) }
+                if wire == "press" { board.receive(bytes, at: time) }
             }
             grbl.poll(&lab, "grbl", at: time)
             if time.milliseconds % 10_000 == 0 {

@@ -328,6 +328,30 @@ private func float(_ frame: [UInt8]) -> Double {
         #expect(lines > 4000)
     }
 
+    /// A press makes of what it takes in good parts and scrap, and nothing else; what its scale shows is what was good.
+    @Test(arguments: [1, 2, 3] as [UInt64]) func whatGoesIntoAPressComesOut(seed: UInt64) throws {
+        var lab = SimulatedLab(seed: seed, start: morning)
+        var weighed = 0.0
+        var level = 0.0
+        let end = morning + .hours(12)
+        for said in play(&lab, until: end) where said.text.hasPrefix("ST,NT,+") {
+            let digits = String(said.text.dropFirst(7).dropLast(3).filter { $0 != " " })
+            let kilograms: Double = try #require(Double(digits))
+            let grams = kilograms * 1000
+            if grams > level { weighed += grams - level }
+            level = grams
+        }
+        let made = lab.truth.material("press", from: morning, to: end)
+        let parts = lab.truth.parts("press", from: morning, to: end)
+        #expect(parts.count == lab.truth.shots("press", from: morning, to: end))
+        #expect(parts.reduce(0) { $0 + $1.items } == made.items + made.scrapItems, "seed \(seed)")
+        #expect(made.scrapItems > 0 && made.items > 3 * made.scrapItems, "seed \(seed)")
+        let cooling = parts.filter { $0.judged == nil }.reduce(0) { $0 + $1.mass }
+        let (input, product) = (made.input.values.reduce(0, +), made.product.values.reduce(0, +))
+        #expect(input == product + made.scrap.values.reduce(0, +) + cooling, "seed \(seed)")
+        #expect((weighed * 1000 - Double(product)).magnitude <= 4000, "seed \(seed)")
+    }
+
     @Test func grblReportsItsTrueState() {
         var lab = SimulatedLab(seed: 10, start: morning)
         var time = morning

@@ -12,6 +12,12 @@ private struct Report: Decodable {
         let true_states_s: [String: Double]
         let shots: Double?
         let true_shots: Double
+        let items: Double?
+        let true_items: Double
+        let mass_in_g: [String: Double]?
+        let true_mass_in_g: [String: Double]
+        let mass_product_g: [String: Double]?
+        let true_mass_product_g: [String: Double]
 
         /// All states together, in whole milliseconds.
         var sum: Int { states_s.values.reduce(0) { $0 + Int(($1 * 1000).rounded()) } }
@@ -42,6 +48,7 @@ private struct Report: Decodable {
         let energy = report.machines.reduce(0) { $0 + ($1.energy_wh ?? 0) }
         let truth = report.machines.reduce(0) { $0 + $1.true_energy_wh }
         #expect(abs(energy - truth) <= truth * 0.005 + 2, "\(energy) Wh of \(truth)")
+        checkMaterial(report)
         for row in report.machines {
             #expect(row.sum == 3_600_000, "\(row.machine) \(row.start)")
             for (state, seconds) in row.true_states_s {
@@ -51,6 +58,20 @@ private struct Report: Decodable {
                     abs(held - seconds) <= 120, "\(row.machine) \(row.start): \(state) \(held) s, truly \(seconds) s")
             }
         }
+    }
+
+    /// Shots that were told late lie in the next hour; the mould is a hundredth off, and the scale a gram or two.
+    private func checkMaterial(_ report: Report) {
+        let press = report.machines.filter { $0.machine == "press" }
+        let (items, made) = press.reduce((0, 0)) { ($0.0 + ($1.items ?? 0), $0.1 + $1.true_items) }
+        #expect(made > 4 && abs(items - made) <= 2, "\(items) items of \(made)")
+        func sum(_ masses: (Report.Row) -> [String: Double]) -> Double {
+            press.reduce(0) { $0 + masses($1).values.reduce(0, +) }
+        }
+        let (input, trueInput) = (sum { $0.mass_in_g ?? [:] }, sum(\.true_mass_in_g))
+        #expect(trueInput > 0 && abs(input - trueInput) <= trueInput / 100 + 63, "\(input) g of \(trueInput)")
+        let (product, trueProduct) = (sum { $0.mass_product_g ?? [:] }, sum(\.true_mass_product_g))
+        #expect(trueProduct > 0 && abs(product - trueProduct) <= 66, "\(product) g of \(trueProduct)")
     }
 
     /// Each of the three parts is killed at random moments; they start again, and no rollup is lost or counted twice.
