@@ -56,7 +56,9 @@ extension SimulationAudit {
         hour.expected = (known.booked(by: to, drawn) ?? 0) - (known.booked(by: from, drawn) ?? 0)
         // A value is shared out evenly over the time since the one before: some of it may be drawn only after the hour.
         hour.ahead = max(0, (known.booked(by: to, drawn) ?? 0) - drawn(to))
-        hour.energySlack = 2 * known.resolution + 2 + known.doubtful(from: from, to: to, drawn)
+        // Around a time in which the gateway was off one more step may stand on the other side of the hour's edge.
+        let wasOff = MachineKnowledge.length(known.blind, from - .minutes(30), to + .minutes(30)) > 0
+        hour.energySlack = (wasOff ? 3 : 2) * known.resolution + 2 + known.doubtful(from: from, to: to, drawn)
         rows[index].energyTrue += hour.energy
     }
 

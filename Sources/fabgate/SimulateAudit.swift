@@ -36,8 +36,8 @@ package struct SimulationRow: Hashable, Sendable {
 package struct SimulationAudit: Sendable {
     /// What is forgiven, for `--help`.
     package static let tolerances = """
-        What is forgiven, each hour and machine: energy two steps of its counter against what the values that arrived can
-        tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
+        What is forgiven, each hour and machine: energy two steps of its counter, three around a time in which the gateway
+        was off, against what the values that arrived can tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
         lost with the power); busy time a second for each change of state, from each change to
         the next word that arrived, and what passed while the gateway was off or the machine silent for too long; jobs
         those whose word came in another hour, or never; items and grams what was made an hour around the gateway's
