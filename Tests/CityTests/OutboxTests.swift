@@ -379,6 +379,35 @@ func must<T>(_ value: T?, _ words: String = "", at place: SourceLocation = #_sou
         #expect(outcome22.contains(lost.key) == false, "it waits already")
     }
 
+    /// A gateway that was restored from a backup got a new epoch, which beats all that the city has. What it may know less
+    /// of stays as it is there.
+    @Test func aRestoredGatewayReplacesNothingThatItNeverMade() throws {
+        #expect(!RollupOutbox.mustAskFirst(epoch: 1, known: []))
+        #expect(RollupOutbox.mustAskFirst(epoch: 2, known: []))
+        // What the city holds, made in epoch 1 after the backup.
+        var before = outbox((0..<3).map { day(Int64($0)) })
+        let made = try must(before.nextBatch(now: start.moment))
+        _ = before.handle(answer(made, 200, results(made)), now: start)
+        let summary = before.known.values.map { RollupSummary(key: $0.key, version: $0.version, digest: $0.digest) }
+        var box = RollupOutbox(epoch: 2, asksFirst: true, seed: 1, sha256: sha256)
+        let early = [day(0), day(1, running: 5), day(2), day(3)].compactMap { box.offer($0, now: start.wall) }
+        #expect(early.isEmpty && box.rows.isEmpty, "nothing is made before the city was asked")
+        let again = box.reconcile(summary, lab: seoul, grain: .day, from: firstDay, to: firstDay + .hours(24 * 30))
+        #expect(again.count == 4)
+        let told = box.takeEffects()
+        #expect(told.contains { if case .alarm(let text) = $0 { text.contains("backup") } else { false } })
+        // The same content is this gateway's own from now on, other content is refused, a new window goes out.
+        let second = [day(0), day(1, running: 5), day(2)].compactMap { box.offer($0, now: start.wall) }
+        let refused = box.takeEffects()
+        #expect(second.isEmpty)
+        #expect(refused.contains { if case .alarm(let text) = $0 { text.contains("not this") } else { false } })
+        let new = box.offer(day(3), now: start.wall)
+        #expect(new?.version == RollupVersion(epoch: 2, revision: 1))
+        // A correction of what is its own again beats what the city has.
+        let corrected = box.offer(day(0, running: 7), now: start.wall)
+        #expect(corrected?.version == RollupVersion(epoch: 2, revision: 1))
+    }
+
     @Test func datesOfRetryAfterInAllThreeForms() {
         let expected = Instant("1994-11-06T08:49:37Z")
         #expect(RetryAfter.date("Sun, 06 Nov 1994 08:49:37 GMT") == expected)

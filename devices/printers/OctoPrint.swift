@@ -254,11 +254,10 @@ package struct OctoPrint: DeviceDriver {
     private mutating func ended(_ outcome: JobOutcome, _ event: OctoPrintEvent, _ out: inout Outbox) {
         pendingEnd = nil
         counts = nil
-        if job.ended(at: event.timestamp) {
-            out.report(Ch.job, event: outcome.rawValue)
-            if let time = event.time { out.report(Ch.jobTime, of: channels, time) }
-            if event.hasBadTime { out.note(.badValue, "the time of a print is no number") }
-        }
+        let isCounted = job.ended(at: event.timestamp)
+        if isCounted { out.report(Ch.job, event: outcome.rawValue) }
+        if let time = event.time, isCounted || job.wasToldAgain { out.report(Ch.jobTime, of: channels, time) }
+        if isCounted, event.hasBadTime { out.note(.badValue, "the time of a print is no number") }
         needsPerson = false
         guard state != .offline, state != .fault else { return }
         // After an error OctoPrint has said OFFLINE or ERROR before; if it has not, that message is lost.

@@ -26,6 +26,8 @@ struct OctoPrintJob {
     // that a gateway could not confirm, a whole print among it.
     private var starts = SeenTimes()
     private var ends = SeenTimes()
+    /// The last end was one that had been told before.
+    private(set) var wasToldAgain = false
 
     var isOpen: Bool { phase == .started || phase == .found }
     /// Nothing of it was missed so far.
@@ -78,6 +80,7 @@ struct OctoPrintJob {
     /// PrintDone or PrintFailed. Returns whether it counts.
     mutating func ended(at time: Double?) -> Bool {
         let isNew = ends.isNew(time)
+        wasToldAgain = !isNew
         let counts =
             switch phase {
             case .started, .found: isNew
