@@ -148,9 +148,9 @@ import Testing
 
         let shell =
             "\(try Program.find("fabgate")) discover --config '\(lab)' --scan bus1 --units 1-4 > '\(folder.path)/found.yaml'"
-        let discover = try Program(["/bin/sh", "-c", shell], in: folder, name: "discover")
         let units = AnsweringBus(bus)
         defer { units.stop() }
+        let discover = try Program(["/bin/sh", "-c", shell], in: folder, name: "discover")
         try await eventually("the end of the scan", within: 120) { () -> Bool? in discover.isRunning ? nil : true }
         #expect(try await discover.status() == 0, "\(discover.log)")
         #expect(!discover.log.contains("["), "a progress bar is for terminals: \(discover.log)")
