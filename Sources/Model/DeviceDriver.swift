@@ -195,6 +195,27 @@ package struct Outbox: Equatable, Sendable {
         if online { isAlive = true }
     }
 
+    /// Adds what is of use of much that was said at once: of each channel the last reading, and the events on `channel`,
+    /// of which there may be `most`. They keep their order.
+    package mutating func add(latestOf much: Outbox, eventsOn channel: Int, atMost most: Int) {
+        var events = 0
+        var seen: Set<Int> = []
+        var kept: [Reading] = []
+        for reading in much.readings.reversed() {
+            if reading.channel != channel {
+                if seen.insert(reading.channel).inserted { kept.append(reading) }
+            } else {
+                if events < most { kept.append(reading) }
+                events += 1
+            }
+        }
+        readings += kept.reversed()
+        if events > most { note(.overrun, "\(events - most) events more at once than there can be") }
+        for fault in much.faults { note(fault.kind, fault.detail) }
+        isAlive = isAlive || much.isAlive
+        isAnswered = isAnswered || much.isAnswered
+    }
+
     /// The device spoke without a reading.
     package mutating func alive() { isAlive = true }
 

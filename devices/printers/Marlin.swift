@@ -74,18 +74,25 @@ package struct Marlin: DeviceDriver {
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
+        var late = Outbox()
         for i in bytes.indices {
             switch lines.take(bytes[i]) {
             case .more: break
             case .overlong: out.note(.overrun, "a line longer than 512 bytes")
-            case .line where out.readings.count > 40:
-                // More than a board can say in the time between two calls.
-                out.note(.overrun, "too many lines at once")
+            // More than a board says between two calls: the gateway was away. What happened meanwhile still counts.
+            case .line where out.readings.count >= Self.usual:
+                if !lines.line.isEmpty { take(MarlinLine(lines.line), &late) }
             case .line:
                 if !lines.line.isEmpty { take(MarlinLine(lines.line), &out) }
             }
         }
+        guard late != Outbox() else { return }
+        out.add(latestOf: late, eventsOn: Ch.job, atMost: 16)
     }
+
+    /// After so many readings in one call, the last of each quantity is enough. With what one line may add to them, a
+    /// last one of every channel and the jobs, they stay below 64.
+    private static let usual = 16
 
     // MARK: lines
 
