@@ -39,8 +39,17 @@ package struct MachineView: Sendable {
     package let zones: [ZoneView]
     /// nil where nothing tells its material.
     package let material: MaterialView?
+    /// The last job that is over.
+    package let lastJob: JobRecord?
     package let devices: [DeviceView]
     package let series: [String]
+
+    /// Whether the energy of the day is known.
+    package var knowsEnergy: Bool { countsEnergy && today.energyCovered > 0 }
+    /// mWh for each good item of the day, with all that the day took; nil where either is not known.
+    package var energyPerItem: Double? {
+        knowsEnergy && countsItems && today.items > 0 ? Double(today.energy) / Double(today.items) : nil
+    }
 }
 
 /// Something that a person should know.
@@ -72,7 +81,8 @@ extension Hub {
                 countsEnergy: !machine.configuration.energy.isEmpty,
                 countsShots: machine.usage.countsShots,
                 countsItems: countsItems(machine), countsScrap: countsScrap(machine), zones: zoneViews(index),
-                material: materialView(index, from: midnight, at: now.wall), devices: own.map(deviceView),
+                material: materialView(index, from: midnight, at: now.wall),
+                lastJob: machine.usage.jobs.last { $0.end != nil }, devices: own.map(deviceView),
                 series: own.flatMap { deviceSeries(devices[$0]) })
         }
     }

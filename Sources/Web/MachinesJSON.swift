@@ -32,6 +32,7 @@ enum MachinesJSON {
             "since": .string(view.since.description), "power_w": .optional(view.power), "today": today(view),
             "zones": .array(view.zones.map(PressJSON.zone)),
             "material": view.material.map(PressJSON.material) ?? .null,
+            "last_job": view.lastJob.map(job) ?? .null,
             "devices": .array(view.devices.map { device($0, withValues: false) }),
             "series": .array(view.series.map(JSON.string)),
         ])
@@ -42,19 +43,29 @@ enum MachinesJSON {
             JSON.Member("\(state.rawValue)_s", .number(Double(view.today[state]) / 1000))
         }
         members.insert(.init("run_s", .number(Double(view.today[.running]) / 1000)), at: 0)
-        let knowsEnergy = view.countsEnergy && view.today.energyCovered > 0
+        let knowsEnergy = view.knowsEnergy
         members += [
             .init("energy_wh", knowsEnergy ? .number(Double(view.today.energy) / 1000) : .null),
             .init("idle_energy_wh", knowsEnergy ? .number(Double(view.today.idleEnergy) / 1000) : .null),
             .init(
                 "jobs",
                 .object(JobOutcome.allCases.map { JSON.Member($0.rawValue, .integer(view.today[$0])) })),
+            .init("energy_per_item_wh", .optional(view.energyPerItem.map { ($0).rounded() / 1000 })),
             .init("shots", view.countsShots ? .integer(view.today.shots) : .null),
             .init("items", view.countsItems ? .integer(view.today.items) : .null),
             .init("scrap", view.countsScrap ? .integer(view.today.scrap) : .null),
         ]
         if view.material != nil { members += PressJSON.masses(view.today) }
         return .object(members)
+    }
+
+    /// Its energy is that part of each step of the counters that lies between its start and its end.
+    private static func job(_ job: JobRecord) -> JSON {
+        .object([
+            "start": .string(job.start.description), "end": .optional(job.end?.description),
+            "outcome": .optional(job.outcome?.rawValue),
+            "energy_wh": .optional(job.energy.map { Double($0) / 1000 }),
+        ])
     }
 
     private static func device(_ view: DeviceView, withValues: Bool) -> JSON {
