@@ -111,6 +111,27 @@ import Testing
         HTTPGet.body("http://127.0.0.1:\(port)/api/v1/machines/press").flatMap { JSON($0) }
     }
 
+    /// A person looks at the press in a browser, and chooses another mould there.
+    private static func usePage(_ folder: PrivateFolder, _ port: UInt16) async throws {
+        let browser = try Browser(in: folder)
+        try browser.open("http://127.0.0.1:\(port)/")
+        let card = ".machine[data-id=\"press\"]"
+        let text = try await eventually("the press on the page") {
+            try browser.text(card).flatMap { $0.contains("375 g PP") ? $0 : nil }
+        }
+        for part in ["Zone 1", "198.7 °C", "set 200", "Zone 6", "set 205", "Shots: 6", "Items: 6", "0.004 kWh"] {
+            #expect(text.contains(part), "\(part) in \(text)")
+        }
+        let select = "document.querySelector('\(card) select')"
+        #expect(try browser.evaluate("\(select).value") == "pot-9cm")
+        _ = try browser.evaluate("(\(select).value = 'coaster', \(select).dispatchEvent(new Event('change')))")
+        try await eventually("the other mould") {
+            try browser.text("\(card) .mould .hint").flatMap { $0.contains("25 g") && $0.contains("HDPE") ? true : nil }
+        }
+        #expect(try browser.evaluate("\(select).value") == "coaster")
+        #expect(try browser.evaluate("\(select).closest('.press').querySelector('.bad[role=alert]').hidden") == "true")
+    }
+
     @Test func threeControllersAMeterAndABoardAreOnePress() async throws {
         let folder = try PrivateFolder()
         let script = try folder.write("peer.py", Self.peer)
@@ -153,13 +174,8 @@ import Testing
         #expect(done["today"]?["energy_wh"]?.number == 23.438)
 
         // The rest goes for coasters, and a zone that breaks is named.
-        let post = try ChildProcess(
-            try Program.find("curl"),
-            [
-                "-sf", "-o", "/dev/null", "-H", "Content-Type: application/json", "-d", #"{"mould":"coaster"}"#,
-                "http://127.0.0.1:\(port)/api/v1/machines/press/mould",
-            ], output: .discarded)
-        #expect(post.wait() == 0)
+        #expect(done["today"]?["energy_per_item_wh"]?.number == 3.906)
+        try await Self.usePage(folder, port)
         #expect(Self.press(port)?["material"]?["mould"]?.text == "coaster")
         _ = try folder.write("break", "")
         let broken = try await eventually("the fault of a zone") { () -> JSON? in
