@@ -32,12 +32,16 @@ private func instant(_ arguments: Arguments, _ name: String, _ fallback: String,
 enum QueryCommand {
     static let command = FabgateTool.Command(
         help: CommandHelp(
-            "query", "SERIES", text: "what a series holds, sample by sample or in steps",
+            "query", "SERIES|MACHINE",
+            text:
+                "what a series holds, sample by sample or in steps; or what a machine made and used, and the zones of a "
+                + "press",
             options: [
-                .init("from", "T", "from this time on (default: -1h)"),
+                .init("from", "T", "from this time on (default: -1h; for a machine: today)"),
                 .init("to", "T", "up to this time (default: now)"),
                 .init("step", "D", "one line for each step, such as 15min"),
                 .init("format", "F", "table, csv or json (default: table)"), storeOption,
+                .init("config", "F", "the configuration file, for a machine"),
             ], example: "fabgate query laser-meter/power --from -2h --step 15min"),
         run: run)
 
@@ -45,6 +49,9 @@ enum QueryCommand {
         let format = arguments["format"] ?? "table"
         guard ["table", "csv", "json"].contains(format) else {
             throw ToolFailure(.usage, "--format is table, csv or json, not '\(format)'")
+        }
+        if let machine = arguments.operands.first, !machine.contains("/") {
+            return try MachineQuery.run(machine, arguments, format: format)
         }
         let store = try openStore(folder(arguments))
         guard let name = arguments.operands.first else {

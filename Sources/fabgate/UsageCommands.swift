@@ -10,14 +10,15 @@ private let storeOption = CommandHelp.Option("store", "DIR", "the folder of the 
 private let configurationOption = CommandHelp.Option("config", "F", "the configuration file")
 
 /// The hub as it would start now, on a store that is only looked at.
-private func lookInto(_ arguments: Arguments) throws -> (hub: Hub, now: Instant) {
+func lookInto(_ arguments: Arguments) throws -> (hub: Hub, now: Instant) {
     var configuration = try Setup().configuration(arguments["config"])
     if let folder = arguments["store"] { configuration.store.path = folder }
     let now = configuration.clock.now()
     return (Hub(configuration, store: try openStore(configuration.store.path), at: now), now.wall)
 }
 
-private func stretch(
+/// From when to when a command looks; `fallback` is the start that is meant where none is given.
+func stretch(
     _ arguments: Arguments, _ hub: Hub, _ now: Instant, from fallback: String
 ) throws -> (Instant, Instant) {
     let zone = hub.configuration.lab.zone

@@ -132,6 +132,30 @@ import Testing
         #expect(try browser.evaluate("\(select).closest('.press').querySelector('.bad[role=alert]').hidden") == "true")
     }
 
+    /// What one can ask about the press from its store alone.
+    private static func askTheStore(_ folder: PrivateFolder) async throws {
+        func ask(_ format: String) async throws -> String {
+            let query = try Program(
+                ["fabgate", "query", "press", "--config", "\(folder.path)/fabgate.yaml", "--format", format],
+                in: folder,
+                name: "query-\(format)")
+            #expect(try await query.status() == 0, "\(query.log)")
+            return query.log
+        }
+        let json = try #require(JSON(try await ask("json")), "the answer is JSON")
+        func value(_ name: String) -> Double? {
+            json["quantities"]?.items?.first { $0["quantity"]?.text == name }?["value"]?.number
+        }
+        #expect(value("zone1 temperature") == 198.7 && value("zone1 set value") == 200)
+        #expect(value("zone6 temperature") == 201 && value("zone6 set value") == 205)
+        #expect(value("shots") == 6 && value("items") == 6)
+        #expect(value("mass in pp") == 375 && value("mass product pp") == 375)
+        #expect(value("energy") == 0.023438 && value("energy an item") == 0.003906)
+        let table = try await ask("table")
+        #expect(table.contains("zone6 set value") && table.contains("205 °C") && table.contains("375 g"), "\(table)")
+        #expect(try await ask("csv").contains("energy an item,0.003906,kWh,"))
+    }
+
     @Test func threeControllersAMeterAndABoardAreOnePress() async throws {
         let folder = try PrivateFolder()
         let script = try folder.write("peer.py", Self.peer)
@@ -188,6 +212,7 @@ import Testing
             ["fabgate", "query", "machine:press/mould", "--store", "\(folder.path)/store"], in: folder, name: "query")
         #expect(try await query.status() == 0)
         #expect(query.log.contains("coaster"), "\(query.log)")
+        try await Self.askTheStore(folder)
         withExtendedLifetime(gateway) {}
     }
 }
