@@ -73,14 +73,25 @@ package struct Catalog: Sendable {
                         + (names.isEmpty ? "" : "; its models: \(names.sorted().joined(separator: ", "))"))
                 return nil
             }
-        } else if type.info.needsModel {
+        }
+        var fields = fields
+        // A device of which there is no model says itself what its registers or lines mean.
+        let own = type.info.needsModel ? fields.map("map", &problems) : nil
+        if own != nil, model != nil {
             problems.add(
-                fields.position,
-                "device \(id) with driver \(name) needs 'model'; known: \(names.sorted().joined(separator: ", "))"
-            )
+                fields.place("map"), "device \(id) has both 'model' and 'map'; keep the one that describes it")
             return nil
         }
-        var setup = DeviceSetup(id: id, fields: fields, profile: profile?.fields, takesAnyAddress: takesAnyAddress)
+        if type.info.needsModel, model == nil, own == nil {
+            problems.add(
+                fields.position,
+                "device \(id) with driver \(name) needs 'model'; known: \(names.sorted().joined(separator: ", ")). "
+                    + "What is none of these is described in place by 'map', with the keys of a profile: "
+                    + "`map: { channels: [...], settings: {...} }`")
+            return nil
+        }
+        var setup = DeviceSetup(
+            id: id, fields: fields, profile: profile?.fields ?? own, takesAnyAddress: takesAnyAddress)
         guard let driver = type.init(&setup, &problems) else { return nil }
         setup.fields.finish(&problems)
         setup.profile?.finish(&problems)
