@@ -152,6 +152,24 @@ import Testing
         #expect(hear(#""hms":[{"attr":1,"code":196609}]"#, &printer) == ["state=idle (FAILED)"])
     }
 
+    /// Behind a bridge the link to the broker stays up while the printer is out of reach; its silence tells.
+    @Test func aPrintThatBeganInASilenceIsAnotherOne() throws {
+        func jobs(silentTurns: Int, then next: String) throws -> [String] {
+            var printer = try MessageBench.made(Bambu.self, "serial_number: 01P00A000000000")
+            _ = hear(#"\#(state("RUNNING")),"subtask_id":"41","mc_percent":80"#, &printer)
+            var out = Outbox()
+            for _ in 0...silentTurns { printer.poll(&out) }
+            return hear(next, &printer).filter { $0.hasPrefix("job=") }
+        }
+        let another = #"\#(state("RUNNING")),"subtask_id":"42","mc_percent":3"#
+        #expect(try jobs(silentTurns: 2, then: another) == ["job=unknown"])
+        #expect(try jobs(silentTurns: 2, then: #"\#(state("RUNNING")),"subtask_id":"41","mc_percent":85"#) == [])
+        #expect(try jobs(silentTurns: 2, then: #"\#(state("FINISH")),"subtask_id":"41""#) == ["job=completed"])
+        #expect(try jobs(silentTurns: 2, then: #"\#(state("FINISH")),"subtask_id":"42""#) == ["job=unknown"])
+        #expect(try jobs(silentTurns: 2, then: state("FAILED")) == ["job=unknown"], "the code of a cancel may be lost")
+        #expect(try jobs(silentTurns: 0, then: state("FAILED")) == ["job=failed"])
+    }
+
     @Test func aNewWordIsUnknownAndKept() throws {
         var printer = try MessageBench.made(Bambu.self, "serial_number: 01P00A000000000")
         #expect(hear(state("DRYING"), &printer) == ["state=unknown (DRYING)", "!unknownValue"])

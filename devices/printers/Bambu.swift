@@ -97,6 +97,8 @@ package struct Bambu: DeviceDriver {
         turnsSinceWhole += 1
         let isSilent = heardSinceTurn == 0
         heardSinceTurn = 0
+        // Within a print something changes each second.
+        if isSilent { job.away() }
         if turnsSinceWhole >= (isSilent || known.word == nil ? 5 : 10) { return askForAll(&out) }
         if isSilent, let requestTopic { out.send(.publish(topic: requestTopic, payload: Array(Self.start.utf8))) }
     }

@@ -26,7 +26,7 @@ struct BambuJob {
     private var last = Sight.unclear
     /// A message came in which the job just went on.
     private var isConfirmed = false
-    /// The link was opened again since the job was last seen.
+    /// Something may have been missed since the job was last seen.
     private var hasGap = false
     private var key: UInt64?
     private var progress: Double = 0
@@ -76,6 +76,10 @@ struct BambuJob {
         last = .unclear
         cancelLeft = 0
     }
+
+    /// Nothing was heard for so long that something may have been missed: a bridge lost the printer while the link to its
+    /// broker stayed up.
+    mutating func away() { hasGap = true }
 
     /// The code that tells a cancel from a failure came, just before FAILED or with it.
     mutating func cancelled() { cancelLeft = Self.cancelLasts }
