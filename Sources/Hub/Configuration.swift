@@ -81,7 +81,9 @@ package struct Configuration: Sendable {
         package var id: String
         package var name: String
         package var machineClass: String
-        /// Indices into `devices`.
+        /// Its devices, each for its term: one may come back.
+        package var members: [Member]
+        /// Indices into `devices`: those of its members, each once.
         package var devices: [Int]
         /// Those of `devices` whose energy counters are added up.
         package var energy: [Int]

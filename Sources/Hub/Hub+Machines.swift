@@ -7,25 +7,27 @@ import Usage
 extension Hub {
     /// What each channel of each device means: the first device that gives a quantity gives it to the machine. And
     /// whose silence makes the machine offline.
-    func assignRoles() -> [DevicePart] {
-        var parts = configuration.devices.map { device in
-            DevicePart(roles: device.driver.channels.map { $0.name == "online" ? .online : .none })
-        }
+    func assignRoles() -> [[DevicePart]] {
+        var parts = [[DevicePart]](repeating: [], count: configuration.devices.count)
         for (machineIndex, machine) in configuration.machines.enumerated() {
-            var given: Set<Role> = []
-            var tellers = 0
-            for index in machine.devices {
-                let device = configuration.devices[index]
-                parts[index].machine = machineIndex
-                for (channel, description) in device.driver.channels.enumerated() {
-                    let role = role(of: description.name, device: index, in: machine)
-                    guard role != .none else { continue }
-                    guard given.insert(role).inserted else { continue }
-                    parts[index].roles[channel] = role
-                    guard tells(role, machine.source), parts[index].teller == nil else { continue }
-                    parts[index].teller = tellers
-                    tellers += 1
+            var given: [Role: [Configuration.Term]] = [:]
+            for member in machine.members {
+                let channels = configuration.devices[member.device].driver.channels
+                var part = DevicePart.none(channels)
+                part.machine = machineIndex
+                part.term = member.term
+                var teller: Int?
+                for (channel, description) in channels.enumerated() {
+                    let role = role(of: description.name, device: member.device, in: machine)
+                    guard role != .none, !given[role, default: []].contains(where: member.term.overlaps) else {
+                        continue
+                    }
+                    given[role, default: []].append(member.term)
+                    part.roles[channel] = role
+                    if tells(role, machine.source) { teller = machine.devices.firstIndex(of: member.device) }
                 }
+                part.presence = Presence(teller: teller, part.roles)
+                parts[member.device].append(part)
             }
         }
         return parts
@@ -75,11 +77,12 @@ extension Hub {
             start: start)
     }
 
-    func makeDevice(_ device: Configuration.Device, _ part: DevicePart) -> DeviceRuntime {
+    func makeDevice(_ device: Configuration.Device, _ parts: [DevicePart]) -> DeviceRuntime {
         let channels = device.driver.channels
+        let always = parts.first { $0.term == .always }
         return DeviceRuntime(
-            configuration: device, driver: device.driver, channels: channels, roles: part.roles, machine: part.machine,
-            presence: Presence(teller: part.teller, part.roles),
+            configuration: device, driver: device.driver, channels: channels, part: always ?? .none(channels),
+            terms: always == nil ? parts : [],
             series: [SeriesID?](repeating: nil, count: channels.count),
             latest: [Latest?](repeating: nil, count: channels.count))
     }
@@ -135,21 +138,25 @@ extension Hub {
 
     /// The same for a reading that just came and for one that is remembered.
     mutating func apply(_ value: Value, channel: Int, device index: Int, at time: Instant) {
-        guard let machine = devices[index].machine else { return }
+        // By index, and not by a copy of the part: this is done for every reading.
+        let past = devices[index].terms.isEmpty ? nil : part(of: index, at: time)
+        guard let machine = past == nil ? devices[index].part.machine : past?.machine else { return }
+        let role = past?.roles[channel] ?? devices[index].part.roles[channel]
         touch(machine)
-        devices[index].roles[channel].apply(value, to: &machines[machine].usage, at: time)
-        switch (devices[index].roles[channel], value) {
+        role.apply(value, to: &machines[machine].usage, at: time)
+        switch (role, value) {
         case (.zoneTemperature, .number(let celsius)), (.zoneSetpoint, .number(let celsius)):
-            watchHeat(celsius, devices[index].roles[channel], machine)
+            watchHeat(celsius, role, machine)
         default: break
         }
     }
 
     mutating func applyOnline(_ isOnline: Bool, device index: Int, at time: Instant) {
         devices[index].isOnline = isOnline
-        guard let machine = devices[index].machine else { return }
+        let part = devices[index].terms.isEmpty ? devices[index].part : part(of: index, at: time)
+        guard let machine = part.machine else { return }
         touch(machine)
-        devices[index].presence.apply(isOnline, to: &machines[machine].usage, at: time)
+        part.presence.apply(isOnline, to: &machines[machine].usage, at: time)
     }
 
     /// From `time` on the gateway knew nothing.
@@ -169,14 +176,6 @@ extension Hub {
         if let beatSeries { put(beatSeries, time, .text(reason)) }
         applyBlindness(reason, at: time)
     }
-}
-
-/// What a device is to its machine.
-struct DevicePart {
-    /// One for each channel.
-    var roles: [Role]
-    var machine: Int?
-    var teller: Int?
 }
 
 extension Role {

@@ -14,13 +14,20 @@ private struct Column {
     var next = 0
     var nextOther = 0
 
-    mutating func load(_ id: SeriesID, of store: RingStore, from: Instant, to: Instant) {
+    mutating func load(_ input: UsageInput, of store: RingStore, from: Instant, to: Instant) {
         times.removeAll(keepingCapacity: true)
         numbers.removeAll(keepingCapacity: true)
         others.removeAll(keepingCapacity: true)
         next = 0
         nextOther = 0
-        store.scan(id, from: from, to: to) { sample in
+        guard let part = input.term.part(from: from, to: to) else { return }
+        guard let id = input.series else {
+            // Only the first instant of its term counts.
+            guard part.from == input.term.from else { return }
+            times.append(part.from.milliseconds)
+            return numbers.append(1)
+        }
+        store.scan(id, from: part.from, to: part.to) { sample in
             times.append(sample.time.milliseconds)
             if case .number(let number) = sample.value {
                 numbers.append(number)
@@ -42,16 +49,19 @@ private struct Column {
     }
 }
 
-/// What a series tells about a machine.
+/// What a series tells about a machine, for a term; without a series, that a term begins or ended.
 private struct UsageInput {
     enum Meaning {
         case role(Role, Kind)
         case online(Presence)
         case mould
         case beat
+        case join(DevicePart)
+        case leave(DevicePart)
     }
-    let series: SeriesID
+    let series: SeriesID?
     let meaning: Meaning
+    var term = Configuration.Term.always
 }
 
 extension Hub {
@@ -158,30 +168,40 @@ extension Hub {
         var inputs: [UsageInput] = []
         var isWhole = true
         if let series = machines[machine].mouldSeries { inputs.append(UsageInput(series: series, meaning: .mould)) }
+        var parts: [(device: Int, part: DevicePart)] = []
         for index in configuration.machines[machine].devices {
-            let device = devices[index]
-            // In this order where times are equal: it is there, it says that it is another one, then it speaks.
-            if !device.presence.isIdle {
-                if let series = device.onlineSeries {
-                    inputs.append(UsageInput(series: series, meaning: .online(device.presence)))
-                } else {
-                    isWhole = false
-                }
-            }
-            let channels = device.roles.indices.filter { device.roles[$0] != .none && device.roles[$0] != .online }
-            let (first, rest) = (channels.filter { device.roles[$0].isExchange }, channels)
-            for channel in first + rest.filter({ !device.roles[$0].isExchange }) {
-                let role = device.roles[channel]
-                if let series = device.series[channel] {
-                    inputs.append(
-                        UsageInput(series: series, meaning: .role(role, device.channels[channel].kind)))
-                } else {
-                    isWhole = false
-                }
-            }
+            let terms = devices[index].terms.isEmpty ? [devices[index].part] : devices[index].terms
+            parts += terms.filter { $0.machine == machine }.map { (index, $0) }
         }
+        // Who goes goes before anybody comes.
+        for (_, part) in parts where part.term.until < .distantFuture {
+            inputs.append(
+                UsageInput(series: nil, meaning: .leave(part), term: Configuration.Term(from: part.term.until)))
+        }
+        for (_, part) in parts where part.term.from > .distantPast {
+            inputs.append(UsageInput(series: nil, meaning: .join(part), term: part.term))
+        }
+        for (index, part) in parts where !listen(to: index, part, &inputs) { isWhole = false }
         if let beatSeries { inputs.append(UsageInput(series: beatSeries, meaning: .beat)) }
         return (inputs, isWhole)
+    }
+
+    /// Adds the series by which a device tells about a machine; false where not all are stored.
+    private func listen(to index: Int, _ part: DevicePart, _ inputs: inout [UsageInput]) -> Bool {
+        let device = devices[index]
+        var isWhole = true
+        func add(_ series: SeriesID?, _ meaning: UsageInput.Meaning) {
+            guard let series else { return isWhole = false }
+            inputs.append(UsageInput(series: series, meaning: meaning, term: part.term))
+        }
+        // In this order where times are equal: it is there, it says that it is another one, then it speaks.
+        if !part.presence.isIdle { add(device.onlineSeries, .online(part.presence)) }
+        let channels = part.roles.indices.filter { part.roles[$0] != .none && part.roles[$0] != .online }
+        let (first, rest) = (channels.filter { part.roles[$0].isExchange }, channels)
+        for channel in first + rest.filter({ !part.roles[$0].isExchange }) {
+            add(device.series[channel], .role(part.roles[channel], device.channels[channel].kind))
+        }
+        return isWhole
     }
 
     /// Gives a machine's usage all its samples of `[from, to]`, in the order of their times. There are none before `from`
@@ -195,7 +215,7 @@ extension Hub {
         var checkpointAt = max(begin, end - Self.checkpointsKept).floor(to: .hours(1)) + .hours(1)
         while begin < end {
             let stop = min(end, begin + Self.stretch)
-            for index in inputs.indices { columns[index].load(inputs[index].series, of: store, from: begin, to: stop) }
+            for index in inputs.indices { columns[index].load(inputs[index], of: store, from: begin, to: stop) }
             while let index = Self.earliest(columns) {
                 let time = Instant(milliseconds: columns[index].times[columns[index].next])
                 if time > checkpointAt {
@@ -239,6 +259,8 @@ extension Hub {
         case .role(let role, let kind):
             role.apply(other.map { $0.value(kind) } ?? .number(number), to: &usage, at: time)
         case .online(let presence): presence.apply(number > 0, to: &usage, at: time)
+        case .join(let part): part.join(&usage, at: time)
+        case .leave(let part): part.leave(&usage, at: time)
         case .mould: if case .text(let name)? = other { usage.observe(mould: name, at: time) }
         case .beat:
             if case .text(let reason)? = other {

@@ -50,7 +50,7 @@ extension Hub {
             ($0, nil, nil)
         }
         func place(_ name: String) -> Int? { zones.firstIndex { $0.name == name } }
-        for index in machines[machine].configuration.devices {
+        for index in machines[machine].configuration.devices where devices[index].machine == machine {
             for (channel, role) in devices[index].roles.enumerated() {
                 switch role {
                 case .zoneTemperature(let name):

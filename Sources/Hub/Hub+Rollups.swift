@@ -91,7 +91,7 @@ extension Hub {
         totals[.unknown] += max(0, length - sum.observed)
         let channels = machine.configuration.devices.flatMap { devices[$0].channels.map(\.name) }
         if channels.contains("job") { totals.jobs = sum.jobs }
-        let expected = length * Int64(machine.configuration.energy.count)
+        let expected = max(machine.configuration.metered(from: window.start, to: window.end), sum.energyCovered)
         if sum.energyCovered > 0 {
             totals.energyMilliwattHours = sum.energy
             totals.idleEnergyMilliwattHours = sum.idleEnergy

@@ -214,18 +214,26 @@ extension Hub {
         of machine: Int, _ words: inout [UsageRule.Source: String], from start: Instant, at now: Now
     ) -> Instant? {
         guard let series = machines[machine].ruleSeries else { return nil }
-        let rule = Self.fingerprint(machines[machine].configuration, configuration, &words)
+        let own = machines[machine].configuration
+        let rule = Self.fingerprint(own, configuration, at: now.wall, &words)
         var last: String?
+        var lastTime = Instant.distantPast
         var changed: Instant?
         store.scan(series, from: .distantPast, to: .distantFuture) { sample in
             if case .text(let text) = sample.value {
                 if let last, last != text, sample.time >= start { changed = sample.time }
                 last = text
+                lastTime = sample.time
             }
             return true
         }
         guard last != rule else { return changed }
-        let time = max(now.wall, store.newest ?? now.wall)
+        // What was computed under the former rule stays, except where the configuration says itself that other devices
+        // were there by then. Further back than the store takes samples nothing is put right.
+        var time = max(now.wall, store.newest ?? now.wall)
+        if last != nil, let era = Self.eraStart(own, at: now.wall), era > lastTime {
+            time = max(era, now.wall - .hours(47))
+        }
         store.append(series, time, .text(rule))
         return last == nil ? changed : time
     }
@@ -233,18 +241,19 @@ extension Hub {
     /// What decides how samples become slots, as a few characters. Many machines have one rule, whose words are slow to
     /// come by.
     static func fingerprint(
-        _ machine: Configuration.Machine, _ configuration: Configuration,
+        _ machine: Configuration.Machine, _ configuration: Configuration, at now: Instant,
         _ words: inout [UsageRule.Source: String]
     ) -> String {
         let source = words[machine.source] ?? "\(machine.source)"
         words[machine.source] = source
         func list(_ names: [String]) -> String { "[" + names.map(\.debugDescription).joined(separator: ", ") + "]" }
-        let devices = machine.devices.map { index in
+        let present = machine.members.filter { $0.term.holds(now) }.map(\.device)
+        let devices = present.map { index in
             let device = configuration.devices[index]
             return "\(device.id) \(device.driverName) \(device.rating)"
         }
         let text =
-            "\(source)|\(machine.itemsPerShot ?? 0)|\(list(devices))|\(list(machine.energy.map { configuration.devices[$0].id }))"
+            "\(source)|\(machine.itemsPerShot ?? 0)|\(list(devices))|\(list(machine.energy.filter(present.contains).map { configuration.devices[$0].id }))"
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         return String(hash, radix: 16)

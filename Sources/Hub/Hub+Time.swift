@@ -31,6 +31,7 @@ extension Hub {
     mutating func look(at now: Now) {
         noticeSetClock(at: now)
         if now.moment >= due.silence { noticeSilence(at: now) }
+        if now.wall >= nextTerm { changeTerms(at: now) }
         lastLook = now
     }
 
@@ -141,7 +142,8 @@ extension Hub {
     /// Up to when it is known what a machine does: not beyond the moment at which its broker went away.
     private func horizon(of machine: Int, at now: Now) -> Instant {
         var horizon = now.wall
-        for device in configuration.machines[machine].devices where devices[device].teller != nil {
+        for device in configuration.machines[machine].devices
+        where devices[device].teller != nil && devices[device].machine == machine {
             if case .broker(let broker) = devices[device].configuration.link, devices[device].isOnline == true,
                 !answersOverHTTP(device), let down = brokers[broker].downSince
             {

@@ -73,7 +73,7 @@ extension Hub {
             let open = now.wall - max(machine.usage.settled, midnight)
             if open > .zero { today[machine.usage.state] += open.milliseconds }
             today[MachineState.unknown] += max(0, (now.wall - midnight).milliseconds - today.observed)
-            let own = machine.configuration.devices
+            let own = machine.configuration.devices.filter { devices[$0].machine == index }
             return MachineView(
                 id: machine.configuration.id, name: machine.configuration.name,
                 machineClass: machine.configuration.machineClass, state: machine.usage.state,
@@ -171,6 +171,8 @@ extension Hub {
         for index in devices.indices {
             let unit = devices[index].silentTurns >= 3 ? unanswered(index) : nil
             guard devices[index].isOnline == false || unit != nil else { continue }
+            // Nobody misses what was taken off its machine.
+            guard devices[index].terms.isEmpty || devices[index].machine != nil else { continue }
             let id = devices[index].configuration.id
             let endpoint = devices[index].configuration.endpoint.map { endpoints[$0] }
             let why = endpoint?.isUp == false ? " (\(endpoint?.trouble ?? ""))" : ""

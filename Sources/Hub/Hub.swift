@@ -32,6 +32,8 @@ package struct Hub {
     /// The store's oldest sample when it was looked at first: nothing was written over while that is still there.
     var firstOldest: Instant?
     var nextCheckpoint = Instant.distantPast
+    /// When a device's time at a machine begins or ends next.
+    var nextTerm = Instant.distantFuture
     var beats: Int64 = 0
     var toldAlerts: [Alert] = []
     /// Something happened that can begin or end an alert.
@@ -112,6 +114,7 @@ package struct Hub {
     /// From now on usage is computed, beginning with what is remembered.
     /// - Parameter newest: where the store ended when the process started.
     mutating func begin(at now: Now, newest: Instant?) {
+        assignParts(at: now.wall)
         // Nothing that was sorted by a clock that is not believed any more counts.
         due = Deadlines()
         due.silence = now.moment

@@ -28,13 +28,15 @@ struct DeviceRuntime {
     let configuration: Configuration.Device
     var driver: any DeviceDriver
     let channels: [Channel]
-    let roles: [Role]
+    /// What it is to its machine now.
+    var part: DevicePart
+    /// What it is in each of its terms, where it does not always belong to one machine.
+    let terms: [DevicePart]
+    var roles: [Role] { part.roles }
     /// Index of the machine that it belongs to.
-    let machine: Int?
-    /// What its coming and going means to the machine.
-    let presence: Presence
+    var machine: Int? { part.machine }
     /// Which one it is of the devices that tell the machine's state; nil where its silence does not make it offline.
-    var teller: Int? { presence.teller }
+    var teller: Int? { part.presence.teller }
     var series: [SeriesID?]
     var onlineSeries: SeriesID?
     /// What its driver says that it is.

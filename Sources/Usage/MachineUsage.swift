@@ -230,6 +230,13 @@ package struct MachineUsage: Hashable, Sendable {
         if meters.indices.contains(counter) { meters[counter].exchanged() }
     }
 
+    /// The same for counts: the devices that gave them were exchanged.
+    package mutating func exchanged(shots: Bool, items: Bool, scrap: Bool) {
+        if shots { shotMeter.exchanged() }
+        if items { itemMeter.exchanged() }
+        if scrap { material.exchangedScrap() }
+    }
+
     /// A cumulative count of shots.
     package mutating func observe(shots raw: Int64, at time: Instant) {
         countsShots = true

@@ -73,6 +73,9 @@ struct Material: Hashable {
         return count * mould.items
     }
 
+    /// The device that counted bad items was exchanged.
+    mutating func exchangedScrap() { scrapMeter.exchanged() }
+
     /// A cumulative count of bad items.
     mutating func scrap(_ raw: Int64, at time: Instant, _ slots: inout SlotTable) {
         countsScrap = true

@@ -77,8 +77,9 @@ enum SeriesJSON {
         }
         for machine in hub.configuration.machines {
             let end = min(to, remembered[machine.id] ?? to)
-            for index in machine.devices where from < end {
-                let device = hub.configuration.devices[index].id
+            for member in machine.members {
+                let device = hub.configuration.devices[member.device].id
+                guard let (from, end) = member.term.part(from: from, to: end) else { continue }
                 guard let info = hub.store.find(SeriesKey(device: device, channel: "job")) else { continue }
                 hub.store.scan(info.id, from: from, to: end) { sample in
                     if case .text(let outcome) = sample.value {

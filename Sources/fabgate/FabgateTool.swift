@@ -12,7 +12,8 @@ enum FabgateTool {
 
     static let commands: [Command] = [
         RunCommand.command, DemoCommand.command, CheckCommand.command, DriversCommand.command, DecodeCommand.command,
-        QueryCommand.command, RollupCommand.command, ReportCommand.command, LearnCommand.command, StoreCommand.command,
+        QueryCommand.command, RollupCommand.command, ReportCommand.command, LearnCommand.command,
+        MachineCommand.command, StoreCommand.command,
         OutboxCommand.command,
         RecordCommand.command,
         ListenCommand.command,

@@ -56,6 +56,7 @@ final class Replay {
         if let failure { throw failure }
         hub.tick(at: now)
         hub.settle(at: now)
+        hub.writeSlots(upTo: now.wall, isEnd: true)
         try carryOut()
         try region?.sync()
         finish(isWhole: status == 0 && pending == nil)

@@ -75,7 +75,7 @@ enum CheckCommand {
             }
         }
         for machine in configuration.machines {
-            let names = machine.devices.map { configuration.devices[$0].id }.joined(separator: ", ")
+            let names = machine.members.map { words($0, configuration) }.joined(separator: ", ")
             let energy = machine.energy.map { configuration.devices[$0].id }.joined(separator: " + ")
             lines.append("machine   \(machine.id) (\(machine.machineClass)): \(names)")
             lines.append(
@@ -144,6 +144,13 @@ enum CheckCommand {
     private static func reach(_ bytes: Int, perDay: Double) -> String {
         let days = perDay == 0 ? .infinity : Double(bytes) / perDay
         return days > 3650 ? "more than ten years" : "about \(Int(days.rounded(.down))) days"
+    }
+
+    private static func words(_ member: Configuration.Member, _ configuration: Configuration) -> String {
+        var words = configuration.devices[member.device].id
+        if member.term.from > .distantPast { words += " from \(member.term.from)" }
+        if member.term.until < .distantFuture { words += " until \(member.term.until)" }
+        return words
     }
 
     private static func words(_ source: UsageRule.Source) -> String {

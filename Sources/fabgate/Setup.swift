@@ -43,19 +43,26 @@ struct Setup {
 
     /// Reads and checks a configuration file and the `conf.d` beside it.
     func configuration(_ path: String?) throws -> Configuration {
+        try configuration(try documents(path).map(\.document))
+    }
+
+    /// The files that are the configuration, each with what it says.
+    func documents(_ path: String?) throws -> [(path: String, document: Document)] {
         let path = path ?? Self.defaultConfiguration
-        var documents: [Document] = []
+        var paths = [path]
+        let folder = (path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ".") + "/conf.d"
         do {
-            documents.append(try YAML.load(path: path))
-            let folder = (path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ".") + "/conf.d"
             if Files.isFolder(folder) {
-                for name in try Files.names(in: folder) where name.hasSuffix(".yaml") {
-                    documents.append(try YAML.load(path: "\(folder)/\(name)"))
-                }
+                paths += try Files.names(in: folder).filter { $0.hasSuffix(".yaml") }.map { "\(folder)/\($0)" }
             }
+            return try paths.map { ($0, try YAML.load(path: $0)) }
         } catch let error as YAMLError {
             throw ToolFailure(.configuration, "\(error)")
         }
+    }
+
+    /// Checks what the files of a configuration say.
+    func configuration(_ documents: [Document]) throws -> Configuration {
         var reader = ConfigurationReader(catalog: catalog) { try CivilZone.load($0) }
         guard let configuration = reader.read(documents) else { throw Self.failure(reader.problems) }
         return configuration

@@ -187,9 +187,11 @@ extension RollupCommand {
     /// What would have been told with this configuration, as far as the samples reach, against what was told.
     static func diff(_ hub: Hub, from: Instant, to: Instant, grain: Window.Grain) throws -> ExitStatus {
         let zone = hub.configuration.lab.zone
-        // Windows of which every sample is there, and that are over.
+        // Windows of which every sample is there, and whose slots are written.
         let oldest = max(from, (hub.store.oldest ?? to) + .hours(1))
-        let windows = Window.ending(after: oldest, upTo: to, grain, in: zone).filter { $0.start >= oldest }
+        let written = hub.store.span(of: .slots).map { $0.1 + Slot.length } ?? .distantPast
+        let windows = Window.ending(after: oldest, upTo: min(to, written), grain, in: zone)
+            .filter { $0.start >= oldest }
         guard !windows.isEmpty else {
             throw ToolFailure(
                 .no, "no whole window of \(grain.rawValue) lies between \(from) and \(to) for which samples are stored")

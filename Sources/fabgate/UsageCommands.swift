@@ -121,22 +121,10 @@ enum LearnCommand {
                 "which machine? \(names.joined(separator: ", "))"
                     + (arguments.operands.first.map { Suggestion.phrase(for: $0, among: names) } ?? ""))
         }
-        let device = machine.devices.first { index in
-            hub.configuration.devices[index].driver.channels.contains { $0.name == "power" }
-        }
-        guard let device else { throw ToolFailure(.no, "none of the devices of \(name) gives power") }
-        let id = hub.configuration.devices[device].id
         let (from, to) = try stretch(arguments, hub, now, from: "-7d")
-        guard let info = hub.store.find(SeriesKey(device: id, channel: "power")) else {
-            throw ToolFailure(.no, "the store holds no series \(id)/power")
-        }
-        var samples: [(time: Instant, watts: Double)] = []
-        hub.store.scan(info.id, from: from, to: to) { sample in
-            if case .number(let watts) = sample.value { samples.append((sample.time, watts)) }
-            return true
-        }
+        let (names, silence, samples) = try power(of: machine, hub, from: from, to: to)
+        let id = names.joined(separator: ", ")
         // A value counts until the next one, and never longer than its device may be silent.
-        let silence = hub.configuration.devices[device].silence
         var histogram = PowerHistogram()
         for (index, sample) in samples.enumerated() {
             let next = index + 1 < samples.count ? samples[index + 1].time : to
@@ -145,7 +133,7 @@ enum LearnCommand {
         guard let levels = histogram.levels() else {
             throw ToolFailure(
                 .no,
-                "\(id)/power shows only one level from \(from) to \(to) (\(Text.count(samples.count, "sample"))); let the machine idle and work for ten minutes at least, and learn again"
+                "\(id) shows only one level from \(from) to \(to) (\(Text.count(samples.count, "sample"))); let the machine idle and work for ten minutes at least, and learn again"
             )
         }
         Console.print("\(name): about \(short(levels.low)) W at rest and \(short(levels.high)) W at work")
@@ -164,6 +152,39 @@ enum LearnCommand {
         try show(runs, from: from, to: to, zone: hub.configuration.lab.zone)
         if let file = arguments["labels"] { try compare(runs, with: file) }
         return levels.isClear ? .done : .no
+    }
+
+    /// What a machine drew, by the device that measured it then.
+    private static func power(
+        of machine: Configuration.Machine, _ hub: Hub, from: Instant, to: Instant
+    ) throws -> (series: [String], silence: Model.Duration, samples: [(time: Instant, watts: Double)]) {
+        let meters = machine.members.filter { member in
+            hub.configuration.devices[member.device].driver.channels.contains { $0.name == "power" }
+        }
+        guard let first = meters.first else {
+            throw ToolFailure(.no, "none of the devices of \(machine.id) gives power")
+        }
+        // Of several at one time the first is the machine's.
+        let own = meters.filter { $0 == first || !$0.term.overlaps(first.term) }
+        var samples: [(time: Instant, watts: Double)] = []
+        var names: [String] = []
+        for member in own {
+            let id = hub.configuration.devices[member.device].id
+            guard let part = member.term.part(from: from, to: to),
+                let info = hub.store.find(SeriesKey(device: id, channel: "power"))
+            else { continue }
+            names.append("\(id)/power")
+            hub.store.scan(info.id, from: part.from, to: part.to) { sample in
+                if case .number(let watts) = sample.value { samples.append((sample.time, watts)) }
+                return true
+            }
+        }
+        guard !names.isEmpty else {
+            throw ToolFailure(
+                .no, "the store holds no series \(hub.configuration.devices[first.device].id)/power of that time")
+        }
+        let silence = own.map { hub.configuration.devices[$0.device].silence }.max() ?? .minutes(5)
+        return (names, silence, samples.sorted { $0.time < $1.time })
     }
 
     private struct Run {

@@ -82,6 +82,20 @@ package enum Files {
         }
     }
 
+    /// Puts a new text in the place of a file's, whole or not at all, for the same owner and with the same rights.
+    package static func replace(_ path: String, with text: String) throws(PortError) {
+        var status = stat()
+        _ = try call("stat", on: path) { stat(path, &status) }
+        let new = path + ".new"
+        try write(text, to: new, isSecret: true)
+        _ = try call("chown", on: new) { chown(new, status.st_uid, status.st_gid) }
+        _ = try call("chmod", on: new) { chmod(new, status.st_mode & 0o7777) }
+        let descriptor = try call("open", on: new) { open(new, O_RDONLY | O_CLOEXEC) }
+        defer { close(descriptor) }
+        _ = try call("fsync", on: new) { fsync(descriptor) }
+        _ = try call("rename", on: path) { rename(new, path) }
+    }
+
     /// A text that somebody wrote; at most 4 MiB of it.
     package static func text(_ path: String) throws(PortError) -> String {
         let hint = "it must be a file that this user may read"
