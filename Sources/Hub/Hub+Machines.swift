@@ -52,6 +52,11 @@ extension Hub {
         case "scrap": return .scrap
         case "button": return .button
         case "mould": return .mould
+        case "filament": return .filament
+        case "total.filament":
+            // The printer's own count over its life, where it has none of what it uses now.
+            let hasOwn = configuration.devices[device].driver.channels.contains { $0.name == "filament" }
+            return hasOwn ? .none : .filament
         case "energy": return machine.energy.firstIndex(of: device).map(Role.energy) ?? .none
         case "restart": return machine.energy.firstIndex(of: device).map(Role.restart) ?? .none
         case "exchange": return machine.energy.firstIndex(of: device).map(Role.exchange) ?? .none
@@ -196,6 +201,8 @@ extension Role {
         case (.exchange(let counter), .event): usage.exchanged(counter: counter)
         case (.shots, .number(let raw)): usage.observe(shots: Int64(raw.rounded()), at: time)
         case (.items, .number(let raw)): usage.observe(items: Int64(raw.rounded()), at: time)
+        case (.filament, .number(let millimetres)):
+            usage.observe(filament: Int64((millimetres * 1000).rounded()), at: time)
         case (.occupied, .number(let value)): usage.observe(occupied: value > 0, at: time)
         case (.zoneTemperature(let zone), .number(let celsius)):
             usage.observe(temperature: celsius, zone: zone, at: time)

@@ -45,6 +45,11 @@ extension Hub {
                 && machine.configuration.devices.contains { devices[$0].roles.contains(.button) }
     }
 
+    /// One of its devices counts filament.
+    func countsFilament(_ machine: MachineRuntime) -> Bool {
+        machine.configuration.devices.contains { devices[$0].roles.contains(.filament) }
+    }
+
     func zoneViews(_ machine: Int) -> [ZoneView] {
         var zones: [(name: String, temperature: Latest?, setpoint: Latest?)] = machines[machine].usage.zoneNames.map {
             ($0, nil, nil)

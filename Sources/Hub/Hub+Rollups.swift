@@ -99,6 +99,7 @@ extension Hub {
         }
         totals.energyCorrections = sum.corrections
         if channels.contains("shots") { totals.shots = sum.shots }
+        if countsFilament(machine) { totals.filamentMicrometres = sum.knownFilament }
         if countsItems(machine) { totals.items = sum.items }
         if countsScrap(machine) { totals.scrap = sum.scrap }
         totals.massIn = Self.byName(sum.massIn)

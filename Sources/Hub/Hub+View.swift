@@ -35,6 +35,7 @@ package struct MachineView: Sendable {
     package let countsShots: Bool
     package let countsItems: Bool
     package let countsScrap: Bool
+    package let countsFilament: Bool
     /// The zones of a press; empty for other machines.
     package let zones: [ZoneView]
     /// nil where nothing tells its material.
@@ -80,7 +81,8 @@ extension Hub {
                 reason: machine.usage.reason, since: machine.usage.since, power: machine.usage.power, today: today,
                 countsEnergy: !machine.configuration.energy.isEmpty,
                 countsShots: machine.usage.countsShots,
-                countsItems: countsItems(machine), countsScrap: countsScrap(machine), zones: zoneViews(index),
+                countsItems: countsItems(machine), countsScrap: countsScrap(machine),
+                countsFilament: countsFilament(machine), zones: zoneViews(index),
                 material: materialView(index, from: midnight, at: now.wall),
                 lastJob: machine.usage.jobs.last { $0.end != nil }, devices: own.map(deviceView),
                 series: own.flatMap { deviceSeries(devices[$0]) })

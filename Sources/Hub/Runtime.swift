@@ -9,7 +9,7 @@ enum Role: Hashable {
     case none
     /// Not a quantity but a sign of life; kept by the hub itself.
     case online
-    case state, job, power, shots, items, occupied, scrap, button, mould
+    case state, job, power, shots, items, occupied, scrap, button, mould, filament
     /// Index among the machine's energy counters.
     case energy(Int)
     /// The device of that counter started anew.

@@ -29,6 +29,7 @@ struct KlipperPrinter: Sendable {
     }
 
     var record: MachineRecord { session.record }
+    var filament: Double { session.filamentInAll }
     var next: Instant { session.next }
     var doing: String { "\(state) \(session.doing)" }
 

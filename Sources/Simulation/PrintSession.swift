@@ -26,6 +26,7 @@ struct PrintSession: Sendable {
     private(set) var end: JobOutcome?
     private(set) var nozzle = 23.0
     private(set) var bed = 22.0
+    private var filamentBefore = 0.0
     private var stops: Int64 = 1
     private var outcome = JobOutcome.completed
     private var pauseAt: Int64?
@@ -55,6 +56,8 @@ struct PrintSession: Sendable {
     var layers: Int64 { whole / 90 + 1 }
     /// mm that this print has used.
     var filament: Double { Double(printed) * 2.6 }
+    /// mm that all prints together have used.
+    var filamentInAll: Double { filamentBefore + filament }
     var file: String { ["pot", "hook", "gear", "화분", "lamp"][number % 5] + ".gcode" }
 
     var doing: String {
@@ -109,6 +112,7 @@ struct PrintSession: Sendable {
         whole = random.seconds(900, 9000)
         stops = outcome == .completed ? whole : max(60, Int64(Double(whole) * random.between(0.1, 0.9)))
         pauseAt = random.chance(0.25) ? Int64(Double(stops) * random.between(0.2, 0.8)) : nil
+        filamentBefore += filament
         printed = 0
         number += 1
         began = at

@@ -55,6 +55,9 @@ package struct SimulatedPrinters: Sendable {
         mk4.answer(path, at: time)
     }
 
+    /// mm that `voron` has used in all.
+    package var filament: Double { voron.filament }
+
     /// What really happened until now.
     package var truth: Truth {
         Truth(

@@ -74,6 +74,9 @@ package struct MachineUsage: Hashable, Sendable {
     private var meters: [CounterMeter]
     private var shotMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 2, settle: .seconds(20)))
     private var itemMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 20, settle: .seconds(20)))
+    /// Micrometres. No printer moves a metre a second; behind OctoPrint a whole print may be told in one step.
+    private var filamentMeter = CounterMeter(
+        CounterRule(resolution: 1000, perSecond: 1_000_000, settle: .seconds(20)))
     private var material: Material
     private var tellers: [Bool?]
     private let usesPower: Bool
@@ -267,6 +270,12 @@ package struct MachineUsage: Hashable, Sendable {
         _ = table.change(at: time) { $0.items += step.advance }
     }
 
+    /// A cumulative count of filament in micrometres.
+    package mutating func observe(filament raw: Int64, at time: Instant) {
+        guard inOrder(time) != nil, let step = filamentMeter.observe(raw, at: time), step.advance > 0 else { return }
+        _ = table.change(at: time) { $0.filament += step.advance }
+    }
+
     // MARK: material
 
     /// The zones of a press that ever spoke.
@@ -348,6 +357,7 @@ package struct MachineUsage: Hashable, Sendable {
             for index in meters.indices { meters[index].clockWasSet() }
             shotMeter.clockWasSet()
             itemMeter.clockWasSet()
+            filamentMeter.clockWasSet()
         }
         for index in tellers.indices { tellers[index] = nil }
         enter(.unknown, reason, at: max(time, timeline.settled))

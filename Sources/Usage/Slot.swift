@@ -92,6 +92,9 @@ package struct Slot: Hashable, Sendable {
         set { jobs[outcome.index] = newValue }
     }
 
+    /// Micrometres; nil for a printer that ran and told of none: it does not tell.
+    package var knownFilament: Int64? { filament > 0 || self[.running] == 0 ? filament : nil }
+
     /// The sum of all state times.
     package var observed: Int64 { stateMilliseconds.reduce(0, +) }
 }

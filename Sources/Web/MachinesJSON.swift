@@ -53,6 +53,9 @@ enum MachinesJSON {
             .init("energy_per_item_wh", .optional(view.energyPerItem.map { ($0).rounded() / 1000 })),
             .init("shots", view.countsShots ? .integer(view.today.shots) : .null),
             .init("items", view.countsItems ? .integer(view.today.items) : .null),
+            .init(
+                "filament_mm",
+                .optional(view.countsFilament ? view.today.knownFilament.map { Double($0) / 1000 } : nil)),
             .init("scrap", view.countsScrap ? .integer(view.today.scrap) : .null),
         ]
         if view.material != nil { members += PressJSON.masses(view.today) }

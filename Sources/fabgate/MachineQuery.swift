@@ -73,6 +73,10 @@ enum MachineQuery {
         if view.countsShots { rows.append(Row(name: "shots", value: .integer(sum.shots))) }
         if view.countsItems { rows.append(Row(name: "items", value: .integer(sum.items))) }
         if view.countsScrap { rows.append(Row(name: "scrap", value: .integer(sum.scrap))) }
+        if view.countsFilament {
+            let millimetres = sum.knownFilament.map { Double($0) / 1000 }
+            rows.append(Row(name: "filament", value: .optional(millimetres), unit: "mm"))
+        }
         for (name, masses) in [("in", sum.massIn), ("product", sum.massProduct), ("scrap", sum.massScrap)] {
             for polymer in Polymer.allCases where masses[polymer.index] != 0 {
                 let grams = Double(masses[polymer.index]) / 1000

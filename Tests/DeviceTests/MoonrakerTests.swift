@@ -188,6 +188,43 @@ import Testing
         #expect(used(#""filament_used":710"#) == ["filament=10"])
     }
 
+    /// What is printed while the gateway is off is counted when it is back, and nothing twice.
+    @Test func filamentOutlivesTheGateway() throws {
+        var printer = try made()
+        var memory = ""
+        func used(_ json: String) -> String? {
+            var out = Outbox()
+            let body = #"{"status":{"print_stats":{\#(json)}}}"#
+            printer.receive(
+                Array(body.utf8).span, from: Source(topic: "v/klipper/status", subscription: 1, isRetained: false), &out
+            )
+            memory = out.memory ?? memory
+            #expect(memory.utf8.count <= 96)
+            return printer.words(out).last { $0.hasPrefix("filament=") }
+        }
+        func restart() throws {
+            printer = try made()
+            printer.recall(memory)
+            _ = printer.opens()
+        }
+        _ = used(#""state":"standby","filament_used":0"#)
+        _ = used(#""state":"printing","filename":"a","filament_used":0,"total_duration":0.1"#)
+        #expect(used(#""filament_used":1234567.89,"total_duration":61"#) == "filament=1234567.89")
+        try restart()
+        #expect(
+            used(#""state":"printing","filename":"a","filament_used":1234600,"total_duration":90"#)
+                == "filament=1234600")
+        #expect(used(#""state":"complete","filament_used":1235000,"total_duration":150"#) == "filament=1235000")
+        try restart()
+        #expect(used(#""state":"complete","filament_used":1235000"#) == nil)
+        _ = used(#""state":"printing","filename":"b","filament_used":0,"total_duration":0.1"#)
+        #expect(used(#""filament_used":50,"total_duration":61"#) == "filament=1235050")
+        // Another print began meanwhile: all that it says of itself is new.
+        try restart()
+        #expect(
+            used(#""state":"printing","filename":"c","filament_used":30,"total_duration":40"#) == "filament=1235080")
+    }
+
     @Test(arguments: [
         ("topic: 'a/#'", "Moonraker's name"), ("{}", "needs 'topic'"), ("topci: a", "did you mean 'topic'"),
     ])

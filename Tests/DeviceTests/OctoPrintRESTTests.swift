@@ -15,7 +15,17 @@ import Testing
         var asked: [String] = []
         var clock = 0
 
-        init() throws { driver = try MessageBench.made(OctoPrint.self, "topic: o") }
+        var analysis = "null"
+        /// What was said of filament last, in mm.
+        var filament: String?
+
+        init() throws { driver = try Self.made() }
+
+        private static func made() throws -> OctoPrint {
+            var problems = Problems()
+            return try #require(
+                try MessageBench.make(OctoPrint.self, "topic: o", takesAnyAddress: true, &problems), "\(problems.all)")
+        }
 
         /// A turn, and every question that follows from it answered.
         mutating func turn() -> [String] {
@@ -42,7 +52,7 @@ import Testing
         }
 
         mutating func restart() throws {
-            driver = try MessageBench.made(OctoPrint.self, "topic: o")
+            driver = try Self.made()
             driver.recall(memory)
             _ = driver.opens()
         }
@@ -50,7 +60,8 @@ import Testing
         private mutating func take(_ out: Outbox) -> [String] {
             memory = out.memory ?? memory
             let words = driver.words(out)
-            for word in words + [memory] { #expect(!word.contains("gcode")) }
+            for word in words + [memory] { #expect(!word.contains("gcode") && memory.utf8.count <= 96) }
+            filament = words.last { $0.hasPrefix("filament=") }.map { String($0.dropFirst(9)) } ?? filament
             return words.filter { $0.hasPrefix("job=") }.map { String($0.dropFirst(4)) }
         }
 
@@ -61,7 +72,7 @@ import Testing
             case "/api/job":
                 return (
                     200,
-                    #"{"job":{"file":{"origin":"local","path":\#(path)}},"progress":{"completion":\#(done)},"state":"\#(state)"}"#
+                    #"{"job":{"filament":\#(analysis),"file":{"origin":"local","path":\#(path)}},"progress":{"completion":\#(done)},"state":"\#(state)"}"#
                 )
             case "/api/printer?exclude=sd": return (200, #"{"temperature":{"tool0":{"actual":20,"target":0}}}"#)
             case "/api/files/local/%EA%BD%83%20%EB%B3%91.gcode":
@@ -145,5 +156,42 @@ import Testing
         (host.state, host.completion, host.path) = ("Operational", nil, nil)
         try host.restart()
         #expect(host.turn() + host.turn() == ["unknown"])
+    }
+
+    /// Nothing measures filament: it is that part of the analysed length that is printed, and all of it at a good end.
+    @Test(arguments: [true, false]) func filamentFollowsFromTheAnalysis(_ hasMessages: Bool) throws {
+        var host = try Host()
+        host.analysis = #"{"tool0":{"length":4000.0,"volume":9.6},"tool1":{"length":1000.0,"volume":2.4}}"#
+        _ = host.turn()
+        #expect(host.filament == nil)
+        if hasMessages { _ = host.event("PrintStarted", #""path":"꽃 병.gcode""#) }
+        (host.state, host.completion) = ("Printing", 10)
+        for _ in 0..<7 { _ = host.turn() }
+        #expect(host.filament == "500")
+        // The gateway is off for a while; the print goes on.
+        host.completion = 50
+        try host.restart()
+        _ = host.turn()
+        #expect(host.filament == "2500")
+        (host.state, host.completion, host.success) = ("Operational", 100, 1)
+        if hasMessages { _ = host.event("PrintDone", #""time":20"#) }
+        for _ in 0..<7 { _ = host.turn() }
+        #expect(host.filament == "5000")
+        // What a cancelled print used is what was last seen of it.
+        if hasMessages { _ = host.event("PrintStarted", #""path":"꽃 병.gcode""#) }
+        (host.state, host.completion) = ("Printing", 20)
+        for _ in 0..<7 { _ = host.turn() }
+        #expect(host.filament == "6000")
+        (host.state, host.completion, host.failure) = ("Operational", nil, 1)
+        if hasMessages { _ = host.event("PrintFailed", #""reason":"cancelled""#) }
+        for _ in 0..<7 { _ = host.turn() }
+        #expect(host.filament == "6000")
+        // Another file, of which nothing is known: it says nothing.
+        host.analysis = "null"
+        host.path = "b.gcode"
+        _ = host.turn()
+        (host.state, host.completion) = ("Printing", 60)
+        for _ in 0..<7 { _ = host.turn() }
+        #expect(host.filament == "6000")
     }
 }

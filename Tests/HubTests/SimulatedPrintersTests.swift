@@ -1,3 +1,4 @@
+import CityLink
 import Hub
 import Model
 import Ports
@@ -109,6 +110,15 @@ private struct PrinterHall {
     }
 }
 
+extension PrinterHall {
+    /// mm of filament by the machine's slots, and really.
+    var filament: (told: Double, real: Double) {
+        let index = Self.machines.firstIndex(of: "voron") ?? 0
+        let to = now.wall.floor(to: Slot.length) + Slot.length
+        return (Double(hub.sum(of: index, from: printers.start, to: to).filament) / 1000, printers.filament)
+    }
+}
+
 @Suite struct SimulatedPrintersTests {
     private static let start = Instant(milliseconds: 1_795_000_000_000)
 
@@ -119,6 +129,16 @@ private struct PrinterHall {
             let (told, real) = hall.jobs(machine)
             #expect(told == real, "seed \(seed), \(machine)")
             #expect(real.values.reduce(0, +) > 1)
+        }
+        let (told, real) = hall.filament
+        #expect(real > 1000 && abs(told - real) < 0.01, "seed \(seed): \(told) mm, really \(real) mm")
+        // The city hears of it; of printers that do not tell of filament it hears nothing.
+        let day = Window.containing(hall.now.wall, .day, in: .utc)
+        let source = RollupSource(gateway: "hall", software: "test", tzdata: "test")
+        let machines = try #require(hall.hub.content(of: day, source: source, showsMachines: true).machines)
+        for machine in machines {
+            let filament = machine.totals.filamentMicrometres
+            #expect(machine.id == "voron" ? filament.map { $0 > 1_000_000 } == true : filament == nil)
         }
     }
 
@@ -140,6 +160,9 @@ private struct PrinterHall {
                 #expect(count <= real[outcome, default: 0], "seed \(seed), \(machine): \(told), really \(real)")
             }
         }
+        // What a print used until somebody confirmed its end, and nobody heard, is lost: at most two minutes each time.
+        let (told, real) = hall.filament
+        #expect(told <= real + 0.01 && told >= real - 6 * 120 * 2.6, "seed \(seed): \(told) mm, really \(real) mm")
         // Klipper's history and PrusaLink's record know how every one of them ended.
         for machine in ["voron", "mk4"] {
             let (told, real) = hall.jobs(machine)

@@ -13,6 +13,30 @@ private func powered(dwell: Int64 = 20) -> MachineUsage {
 }
 
 @Suite struct MachineUsageTests {
+    /// A print's filament is what its count went on by: what is drawn back is no loss, a printer that was started anew
+    /// counts on from there, and one that runs and never tells has used nobody knows how much.
+    @Test func filamentIsWhatTheCountWentOnBy() {
+        var usage = MachineUsage(UsageRule(source: .state, energy: []), start: at(0))
+        func sum() -> Slot { usage.slots.sum(from: at(0), to: at(3600)) }
+        usage.observe(state: .running, reason: "", at: at(1))
+        usage.observe(filament: 5_000_000, at: at(10))
+        usage.advance(to: at(11))
+        #expect(sum().filament == 0 && sum().knownFilament == nil)
+        for (second, raw) in [(20, 5_400_000), (30, 5_399_000), (40, 5_900_000), (40, 5_900_000)] as [(Int64, Int64)] {
+            usage.observe(filament: raw, at: at(second))
+        }
+        #expect(sum().filament == 900_000 && sum().knownFilament == 900_000)
+        // The count begins anew; nobody said when, so that what it shows first may be an old value.
+        for second in stride(from: 60, through: 300, by: 10) as StrideThrough<Int64> {
+            usage.observe(filament: (second - 60) * 5000, at: at(second))
+        }
+        let after = sum().filament
+        #expect(after > 900_000 && after <= 900_000 + 240 * 5000)
+        usage.observe(state: .idle, reason: "", at: at(1000))
+        usage.advance(to: at(3600))
+        #expect(usage.slots.slot(startingAt: at(2700).floor(to: Slot.length)).knownFilament == 0)
+    }
+
     @Test func changeCountsFromItsBeginning() {
         var usage = powered()
         usage.observe(power: 1, at: at(0))

@@ -7,6 +7,18 @@ struct FilamentMeter {
 
     var isKnown: Bool { most != nil }
 
+    /// `TOTAL MOST` in mm, with a hyphen for what is not known: what outlives the gateway.
+    var memory: String { "\(Self.tenths(total)) \(most.map(Self.tenths) ?? "-")" }
+
+    /// Both words of `memory`; what was used since then is counted when the print says so.
+    mutating func recall(_ total: Substring, _ most: Substring) {
+        guard let total = Double(total), total.isFinite, (0..<1e12).contains(total) else { return }
+        self.total = total
+        self.most = Double(most).flatMap { $0.isFinite && (0..<1e8).contains($0) ? $0 : nil }
+    }
+
+    private static func tenths(_ millimetres: Double) -> String { "\((millimetres * 10).rounded() / 10)" }
+
     /// A print began.
     mutating func started() { most = 0 }
 
@@ -20,6 +32,7 @@ struct FilamentMeter {
         guard millimetres > before else { return nil }
         most = millimetres
         total += millimetres - before
-        return total
+        // Finer than any source; sums of fractions need no seventeen digits.
+        return (total * 1000).rounded() / 1000
     }
 }

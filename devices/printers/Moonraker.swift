@@ -86,7 +86,9 @@ package struct Moonraker: DeviceDriver {
     }
 
     package mutating func recall(_ memory: String) {
-        job.recall(memory)
+        let words = memory.split(separator: " ")
+        job.recall(words.prefix(5).joined(separator: " "))
+        if words.count == 7 { filament.recall(words[5], words[6]) }
         remembered = job.memory
     }
 
@@ -119,7 +121,7 @@ package struct Moonraker: DeviceDriver {
         let memory = job.memory
         guard memory != remembered else { return }
         remembered = memory
-        out.remember(memory.text)
+        out.remember("\(memory.text) \(filament.memory)")
     }
 
     // MARK: questions

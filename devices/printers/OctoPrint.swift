@@ -18,7 +18,7 @@ package struct OctoPrint: DeviceDriver {
         // A cold printer says nothing for days; that it is gone is said by the last will.
         silence: .hours(30 * 24), every: .seconds(10))
 
-    package let channels = Self.allChannels
+    package let channels: [Channel]
     package let subscriptions: [String]
 
     var job = OctoPrintJob()
@@ -45,6 +45,12 @@ package struct OctoPrint: DeviceDriver {
     var file: (origin: String, path: String)?
     /// How often the file had been printed when its print was found on.
     var counts: OctoPrintCounts?
+    var filament = FilamentMeter()
+    /// mm that the whole file takes, by OctoPrint's analysis, and the file's key; nil before it is analysed.
+    var wholeFile: (key: UInt64, length: Double)?
+    /// The print that the filament is counted for, and the state before what came last.
+    var meteredPrint = 0
+    private var stateBefore: MachineState?
     var pendingEnd: PendingEnd?
     var kept: Kept?
 
@@ -66,6 +72,9 @@ package struct OctoPrint: DeviceDriver {
     }
 
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
+        // Only the API knows of filament.
+        let isAsked = setup.takesAnyAddress || setup.fields.keys.contains("url")
+        channels = isAsked ? Self.allChannels : Array(Self.allChannels.dropLast())
         guard let bases = Self.bases(&setup, &problems) else { return nil }
         subscriptions = bases.flatMap {
             ["\($0)/mqtt", "\($0)/event/+", "\($0)/progress/printing", "\($0)/temperature/+"]
@@ -104,7 +113,11 @@ package struct OctoPrint: DeviceDriver {
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
-        defer { keep(&out) }
+        stateBefore = state
+        defer {
+            followPrint()
+            keep(&out)
+        }
         if let status = source.status { return readAnswer(bytes, source.topic, status, &out) }
         guard !bytes.isEmpty, source.subscription >= 0 else { return }
         let topic = source.subscription % 4
@@ -252,6 +265,7 @@ package struct OctoPrint: DeviceDriver {
     }
 
     private mutating func ended(_ outcome: JobOutcome, _ event: OctoPrintEvent, _ out: inout Outbox) {
+        if outcome == .completed { used(share: 1, &out) }
         pendingEnd = nil
         counts = nil
         let isCounted = job.ended(at: event.timestamp)
@@ -301,6 +315,7 @@ package struct OctoPrint: DeviceDriver {
         // Zero without a file is what OctoPrint says when it connects, whatever the printer does.
         guard hasPath else { return }
         out.report(Ch.progress, of: channels, percent / 100)
+        used(share: percent / 100, &out)
         // Zero also comes after a cancelled print, and a hundred after a finished one.
         let isInside = percent > 0 && percent < 100
         let wentOn = state == .blocked && needsPerson && percent >= progressWhenBlocked + 2
@@ -342,6 +357,25 @@ package struct OctoPrint: DeviceDriver {
         out.report(target, on: Ch.target + index, of: channels)
     }
 
+    // MARK: filament
+
+    /// Another print begins to be counted. Of one that is found on, what it used before is not known to be new.
+    private mutating func followPrint() {
+        guard job.prints != meteredPrint else { return }
+        meteredPrint = job.prints
+        if job.isNew || stateBefore == .idle || filament.isKnown { filament.started() }
+    }
+
+    /// A part of the file is printed, 0…1: nothing measures filament, it follows from the file's analysis.
+    mutating func used(share: Double, _ out: inout Outbox) {
+        followPrint()
+        guard channels.count > Ch.filament, job.isOpen, let wholeFile, job.key == nil || job.key == wholeFile.key,
+            (0...1).contains(share),
+            let total = filament.used(wholeFile.length * share)
+        else { return }
+        out.report(Ch.filament, of: channels, total)
+    }
+
     // MARK: channels
 
     /// Places in the list of channels.
@@ -355,6 +389,8 @@ package struct OctoPrint: DeviceDriver {
         static let target = 8
         static let online = 12
         static let remaining = 13
+        /// The last one, and only where the API is asked.
+        static let filament = 14
         static let parts = ["tool0", "tool1", "bed", "chamber"]
     }
 
@@ -362,5 +398,5 @@ package struct OctoPrint: DeviceDriver {
         [.state, .job, .gauge("job.time", .second, 0...1e8), .gauge("progress", .one, 0...1)]
         + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("temperature.\($0)", .celsius, -50...600) }
         + ["nozzle", "nozzle1", "bed", "chamber"].map { .gauge("target.\($0)", .celsius, 0...600) }
-        + [.online, .gauge("remaining", .second, 0...1e8)]
+        + [.online, .gauge("remaining", .second, 0...1e8), .counter("filament", .millimetre, resolution: 0.01)]
 }

@@ -29,6 +29,9 @@ struct OctoPrintJob {
     /// The last end was one that had been told before.
     private(set) var wasToldAgain = false
 
+    /// How many prints were seen to be on.
+    private(set) var prints = 0
+
     var isOpen: Bool { phase == .started || phase == .found }
     /// Nothing of it was missed so far.
     var isNew: Bool { phase == .started }
@@ -59,6 +62,7 @@ struct OctoPrintJob {
         // Old versions say PRINTING before PrintStarted: that was this one.
         let isMissed = phase == .started || phase == .found && (hasGap || wasAway)
         defer {
+            if isMissed { prints &+= 1 }
             open(.started)
             self.key = key
         }
@@ -69,6 +73,7 @@ struct OctoPrintJob {
     mutating func printing() { open(phase == .started ? .started : .found) }
 
     private mutating func open(_ new: Phase) {
+        if !isOpen { prints &+= 1 }
         phase = new
         wasAway = false
         hasGap = false

@@ -63,6 +63,7 @@ extension OctoPrint {
             let origin = look.origin.flatMap({ JSONScanner.text($0, b) })
         {
             file = (origin, path)
+            wholeFile = look.filament.map { (JobKey.of(path), $0) }
         }
         guard let id = Self.stateID(text) else {
             out.note(.unknownValue, "state \(text.clipped(to: 64))")
@@ -82,6 +83,7 @@ extension OctoPrint {
             pendingEnd?.progress = .forgotten
         }
         if job.isOpen { reportProgress(look, &out) }
+        if let completion = look.completion.number { used(share: completion / 100, &out) }
         guard out.request == nil else { return }
         if pendingEnd != nil || job.isOpen && counts == nil, askFile(&out) { return }
         if pendingEnd != nil { return took(nil, &out) }
@@ -195,6 +197,7 @@ extension OctoPrint {
 
     /// The end that nobody saw is decided.
     mutating func resolve(_ outcome: JobOutcome, _ out: inout Outbox) {
+        if outcome == .completed { used(share: 1, &out) }
         pendingEnd = nil
         counts = nil
         guard job.idle() != nil else { return }
@@ -208,25 +211,27 @@ extension OctoPrint {
 
     // MARK: what outlives the gateway
 
-    /// `open KEY SUCCESSES FAILURES`, with a hyphen for what is not known, or `none`.
+    /// `open KEY SUCCESSES FAILURES`, with a hyphen for what is not known, or `none`, and then what FilamentMeter keeps.
     mutating func keep(_ out: inout Outbox) {
         let now = Kept(isOpen: job.isOpen, key: job.key, counts: job.isOpen ? counts : nil)
         guard now != kept else { return }
         let isFirst = kept == nil
         kept = now
-        guard now.isOpen else { return isFirst ? () : out.remember("none") }
+        guard now.isOpen else { return isFirst ? () : out.remember("none \(filament.memory)") }
         let key = now.key.map { key in Hex.text((0..<8).map { UInt8(truncatingIfNeeded: key >> UInt64(8 * $0)) }) }
         let counts = now.counts.map { "\($0.success) \($0.failure)" } ?? "- -"
-        out.remember("open \(key ?? "-") \(counts)")
+        out.remember("open \(key ?? "-") \(counts) \(filament.memory)")
     }
 
     package mutating func recall(_ memory: String) {
         let words = memory.split(separator: " ")
-        guard words.count == 4, words[0] == "open" else { return }
+        if words.count == 3 || words.count == 6 { filament.recall(words[words.count - 2], words[words.count - 1]) }
+        guard words.count >= 4, words[0] == "open" else { return }
         let bytes = Hex.bytes(String(words[1])) ?? []
         let key: UInt64? =
             bytes.count == 8 ? bytes.enumerated().reduce(0) { $0 | UInt64($1.element) << UInt64(8 * $1.offset) } : nil
         job.recall(key)
+        meteredPrint = job.prints
         if let success = Int(words[2]), let failure = Int(words[3]) {
             counts = OctoPrintCounts(success: success, failure: failure)
         }
@@ -268,6 +273,8 @@ struct OctoPrintLook {
     /// s.
     private(set) var time = MessageNumber.absent
     private(set) var left = MessageNumber.absent
+    /// mm of all tools together; nil before the file is analysed.
+    private(set) var filament: Double?
 
     mutating func read(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
         guard json.beginObject(b) else { return }
@@ -278,6 +285,8 @@ struct OctoPrintLook {
                 while let key = json.nextKey(b) {
                     if JSONScanner.equals(key, "file", b), json.beginObject(b) {
                         while let key = json.nextKey(b) { readFile(key, &json, b) }
+                    } else if JSONScanner.equals(key, "filament", b), json.beginObject(b) {
+                        while let key = json.nextKey(b) { readTool(key, &json, b) }
                     } else {
                         json.skip(b)
                     }
@@ -297,6 +306,20 @@ struct OctoPrintLook {
             origin = text
         } else {
             json.skip(b)
+        }
+    }
+
+    /// `"tool0":{"length":4200.5,"volume":10.1}`, or `"length":null` where no file was ever selected.
+    private mutating func readTool(_ key: Range<Int>, _ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+        guard json.beginObject(b) else { return _ = json.skip(b) }
+        while let key = json.nextKey(b) {
+            var length = MessageNumber.absent
+            guard JSONScanner.equals(key, "length", b) else {
+                json.skip(b)
+                continue
+            }
+            length.read(&json, b)
+            if let more = length.number, (0..<1e8).contains(more) { filament = (filament ?? 0) + more }
         }
     }
 

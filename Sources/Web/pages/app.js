@@ -8,7 +8,7 @@ const WORDS = {
   en: {
     connecting: "Connecting…", live: "Live", lost: "No connection", lostSince: "No connection to the gateway since {0}. What you see is from then.",
     noMachines: "No machine is configured yet.", simulated: "demo clock × {0}", count: "{0} {1}", since: "for {0}", power: "Power", energy: "Energy today",
-    idleEnergy: "{0} of it idle", hours: "Hours today", jobs: "Jobs today", shots: "Shots", items: "Items", scrap: "Scrap", perItem: "Energy an item", lastJob: "Last job", devices: "Devices ({0})",
+    idleEnergy: "{0} of it idle", hours: "Hours today", jobs: "Jobs today", shots: "Shots", items: "Items", scrap: "Scrap", filament: "Filament", perItem: "Energy an item", lastJob: "Last job", devices: "Devices ({0})",
     devicesBad: "{0} not answering", online: "answers", offlineDevice: "does not answer", unseen: "not heard yet", seen: "heard {0}",
     faults: "faults: {0}", lastFault: "last: {0}", ago: "{0} ago", now: "just now", close: "Close", earlier: "Day before", later: "Day after",
     showDay: "show the day of {0}", noSamples: "No samples on this day.", chartFailed: "The chart could not be loaded.",
@@ -26,7 +26,7 @@ const WORDS = {
   ko: {
     connecting: "연결 중…", live: "실시간", lost: "연결 끊김", lostSince: "{0}부터 게이트웨이와 연결이 끊겼습니다. 화면의 값은 그때의 값입니다.",
     noMachines: "아직 설정된 기계가 없습니다.", simulated: "데모 시계 × {0}", count: "{1} {0}", since: "{0}째", power: "전력", energy: "오늘 전력량",
-    idleEnergy: "그중 대기 {0}", hours: "오늘 시간", jobs: "오늘 작업", shots: "사출", items: "제품", scrap: "불량", perItem: "제품 1개당 에너지", lastJob: "마지막 작업", devices: "장치 ({0})",
+    idleEnergy: "그중 대기 {0}", hours: "오늘 시간", jobs: "오늘 작업", shots: "사출", items: "제품", scrap: "불량", filament: "필라멘트", perItem: "제품 1개당 에너지", lastJob: "마지막 작업", devices: "장치 ({0})",
     devicesBad: "{0}개 응답 없음", online: "응답함", offlineDevice: "응답 없음", unseen: "아직 수신 없음", seen: "{0} 수신",
     faults: "오류 {0}건", lastFault: "최근: {0}", ago: "{0} 전", now: "방금", close: "닫기", earlier: "전날", later: "다음 날",
     showDay: "{0}의 하루 보기", noSamples: "이날의 측정값이 없습니다.", chartFailed: "그래프를 불러오지 못했습니다.",
@@ -223,6 +223,8 @@ function drawCounts(at, machine) {
   for (const name of ["shots", "items", "scrap"]) {
     if (Number.isFinite(machine.today?.[name] ?? NaN)) parts.push(`${say(name)}: ${number(machine.today[name])}`);
   }
+  const filament = machine.today?.filament_mm;
+  if (Number.isFinite(filament ?? NaN)) parts.push(`${say("filament")}: ${withUnit(filament / 1000, "m", 2)}`);
   const perItem = machine.today?.energy_per_item_wh;
   if (Number.isFinite(perItem ?? NaN)) parts.push(`${say("perItem")}: ${withUnit(perItem / 1000, "kWh", 3)}`);
   const job = machine.last_job;
