@@ -139,10 +139,14 @@ struct BitReader {
         self.end = end
     }
 
-    /// Afterwards at least 56 bits stand at the top of the window, or all that are left.
+    /// Afterwards at least 56 bits stand at the top of the window, or all that are left. What is rare goes by value, so
+    /// that a loop keeps its reader in registers.
     @inline(__always)
     private mutating func refill(_ page: borrowing Span<UInt8>) {
-        guard at &+ 8 <= end else { return refillSlowly(page) }
+        guard at &+ 8 <= end else {
+            self = refilledSlowly(page)
+            return
+        }
         let eight = page.extracting(at..<at &+ 8)
         guard eight.count == 8 else { return }
         var word = UInt64(eight[0]) << 56 | UInt64(eight[1]) << 48 | UInt64(eight[2]) << 40 | UInt64(eight[3]) << 32
@@ -155,12 +159,14 @@ struct BitReader {
     }
 
     @inline(never)
-    private mutating func refillSlowly(_ page: borrowing Span<UInt8>) {
-        while filled <= 56, at < end {
-            window |= UInt64(page[at]) << UInt64(truncatingIfNeeded: 56 &- filled)
-            filled &+= 8
-            at &+= 1
+    private func refilledSlowly(_ page: borrowing Span<UInt8>) -> BitReader {
+        var reader = self
+        while reader.filled <= 56, reader.at < reader.end {
+            reader.window |= UInt64(page[reader.at]) << UInt64(truncatingIfNeeded: 56 &- reader.filled)
+            reader.filled &+= 8
+            reader.at &+= 1
         }
+        return reader
     }
 
     @inline(__always)
@@ -189,28 +195,55 @@ struct BitReader {
     @inline(__always)
     mutating func getRice(_ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
         if filled < 48 { refill(page) }
-        let ones = (~window).leadingZeroBitCount
-        if ones < 15, k <= 32 {
-            // At most 47 bits, so all of them are in the window, or the stream has ended.
-            window = window &<< UInt64(truncatingIfNeeded: ones &+ 1)
-            let low = (window &>> 1) &>> UInt64(truncatingIfNeeded: 63 &- k)
-            window = window &<< UInt64(truncatingIfNeeded: k)
-            filled &-= ones &+ 1 &+ k
-            if filled < 0 { failed = true }
-            return UInt64(truncatingIfNeeded: ones) &<< UInt64(truncatingIfNeeded: k) | low
-        }
-        return getLongRice(ones, k, page)
+        return takeRice(k, page)
     }
 
-    @inline(never)
-    private mutating func getLongRice(_ ones: Int, _ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
-        guard !failed else { return 0 }
-        if ones < 15 {
-            drop(ones &+ 1)
-            return UInt64(truncatingIfNeeded: ones) << UInt64(truncatingIfNeeded: k) | getLong(k, page)
+    /// Up to this parameter two codes stand in one window.
+    static let mostOfTwo = 12
+
+    /// Two codes of a parameter up to `mostOfTwo`, one after the other.
+    @inline(__always)
+    mutating func getTwoRice(_ k: Int, _ page: borrowing Span<UInt8>) -> (UInt64, UInt64) {
+        refill(page)
+        let first = takeRice(k, page)
+        return (first, takeRice(k, page))
+    }
+
+    /// A code that stands in the window as far as the stream has it, unless it is a long one.
+    @inline(__always)
+    private mutating func takeRice(_ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
+        let ones = (~window).leadingZeroBitCount
+        guard ones < 15, k <= 32 else {
+            let long = longRice(ones, k, page)
+            self = long.reader
+            return long.value
         }
-        drop(15)
-        return getLong(Int(truncatingIfNeeded: get(6, page)) &+ 1, page)
+        // At most 47 bits.
+        window = window &<< UInt64(truncatingIfNeeded: ones &+ 1)
+        let low = (window &>> 1) &>> UInt64(truncatingIfNeeded: 63 &- k)
+        window = window &<< UInt64(truncatingIfNeeded: k)
+        filled &-= ones &+ 1 &+ k
+        if filled < 0 { failed = true }
+        return UInt64(truncatingIfNeeded: ones) &<< UInt64(truncatingIfNeeded: k) | low
+    }
+
+    /// The same for all codes; afterwards the window is full again.
+    @inline(never)
+    private func longRice(
+        _ ones: Int, _ k: Int, _ page: borrowing Span<UInt8>
+    ) -> (reader: BitReader, value: UInt64) {
+        var reader = self
+        guard !failed else { return (reader, 0) }
+        var value: UInt64
+        if ones < 15 {
+            reader.drop(ones &+ 1)
+            value = UInt64(truncatingIfNeeded: ones) << UInt64(truncatingIfNeeded: k) | reader.getLong(k, page)
+        } else {
+            reader.drop(15)
+            value = reader.getLong(Int(truncatingIfNeeded: reader.get(6, page)) &+ 1, page)
+        }
+        reader.refill(page)
+        return (reader, value)
     }
 }
 

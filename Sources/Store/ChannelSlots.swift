@@ -144,13 +144,7 @@ struct SlotState {
 
     /// Samples in order of time.
     mutating func add(_ columns: Columns, _ range: Range<Int>) {
-        guard columns.areNumbers else {
-            for index in range { add(columns.times[index], columns.tag(index), columns.bits[index]) }
-            return
-        }
-        let times = columns.times.span.extracting(range)
-        let bits = columns.bits.span.extracting(range)
-        for index in 0..<times.count { add(times[index], .number, bits[index]) }
+        columns.forEach(in: range) { add($0, $1, $2) }
     }
 
     @inline(__always)

@@ -57,15 +57,24 @@ struct ChunkReader {
         fileprivate let first: Int64
     }
 
+    /// Between two chunks of a page, and what the next one counts from.
+    struct Place {
+        fileprivate var at = PageHeader.size + 8
+        /// Of the chunk before.
+        fileprivate(set) var series: UInt16 = 0
+        fileprivate var step: Int64 = 0
+    }
+
     private let isOld: Bool
     private let base: Int64
     private var old: PageChunks
-    private var at = PageHeader.size + 8
     private let end: Int
-    private var series: UInt16 = 0
-    private var step: Int64 = 0
+    /// Of a page of an older format, the start.
+    private(set) var place = Place()
 
-    init(_ page: borrowing Span<UInt8>, used: Int) {
+    /// From a place on that an earlier reader of this page came to.
+    init(_ page: borrowing Span<UInt8>, used: Int, from place: Place = Place()) {
+        self.place = place
         old = PageChunks(page, used: used, least: 11)
         isOld = page.count > 4 && page[4] < PageHeader.firstFormatOfColumns
         base = old.base
@@ -81,21 +90,22 @@ struct ChunkReader {
                     first: 0)
             }
         }
+        var at = place.at
         guard at < end, let seriesStep = ChunkReader.varint(page, &at, end),
             let count = ChunkReader.varint(page, &at, end), let length = ChunkReader.varint(page, &at, end),
             at + 2 <= end
         else { return nil }
         let shape = ChunkShape(bits: UInt16(page[at]) | UInt16(page[at + 1]) << 8)
         at += 2
+        // A time takes a bit at least.
         guard let stepChange = ChunkReader.varint(page, &at, end), let first = ChunkReader.varint(page, &at, end),
-            length <= UInt64(end - at), count > 0, count <= UInt64(ChunkWriter.mostSamples)
+            length <= UInt64(end - at), count > 0, count <= UInt64(ChunkWriter.mostSamples), count <= 1 + 8 * length
         else { return nil }
-        series = series &+ UInt16(truncatingIfNeeded: seriesStep)
-        step = step &+ unzigzag(stepChange)
-        let start = at
-        at += Int(length)
+        place.series = place.series &+ UInt16(truncatingIfNeeded: seriesStep)
+        place.step = place.step &+ unzigzag(stepChange)
+        place.at = at + Int(length)
         return Chunk(
-            series: series, count: Int(count), at: start, end: at, shape: shape, step: step,
+            series: place.series, count: Int(count), at: at, end: place.at, shape: shape, step: place.step,
             first: base &+ unzigzag(first))
     }
 
@@ -113,9 +123,11 @@ struct ChunkReader {
         return nil
     }
 
-    /// Appends the samples of a chunk to `columns`, those at its end that are not before `to` not necessarily; false
-    /// where they cannot be decoded, with nothing appended.
-    func decode(_ chunk: Chunk, _ page: borrowing Span<UInt8>, to: Int64 = .max, into columns: inout Columns) -> Bool {
+    /// Appends the samples of a chunk to `columns`, those outside of the range not necessarily; false where they cannot
+    /// be decoded, with nothing appended.
+    func decode(
+        _ chunk: Chunk, _ page: borrowing Span<UInt8>, from: Int64 = .min, to: Int64 = .max, into columns: inout Columns
+    ) -> Bool {
         guard !isOld else {
             return OldChunks.decode(
                 at: chunk.at, count: chunk.count, end: chunk.end, base: base, page, into: &columns)
@@ -128,6 +140,10 @@ struct ChunkReader {
             var count = chunk.count
             while count > 1, columns.times[before + count - 1] >= to { count -= 1 }
             columns.times.removeLast(chunk.count - count)
+            if columns.times[before + count - 1] < from, columns.areAll(before: from, since: before) {
+                columns.times.removeLast(count)
+                return !reader.failed
+            }
             columns.tagNumbers(count)
             ChunkReader.decodeNumbers(chunk, count, &reader, page, &columns.bits)
         } else if !ChunkReader.decodeMixed(chunk, &reader, page, &columns) {
@@ -148,11 +164,16 @@ struct ChunkReader {
         var predictor = TimePredictor(step: chunk.step, first: chunk.first)
         let k = chunk.shape.timeParameter
         var index = before &+ 1
+        if k <= BitReader.mostOfTwo {
+            while index &+ 1 < own.count {
+                let (one, two) = stream.getTwoRice(k, page)
+                own[index] = predictor.time(unzigzag(one))
+                own[index &+ 1] = predictor.time(unzigzag(two))
+                index &+= 2
+            }
+        }
         while index < own.count {
-            let error = unzigzag(stream.getRice(k, page))
-            let time = predictor.prediction &+ error
-            predictor.advance(time: time, error: error)
-            own[index] = time
+            own[index] = predictor.time(unzigzag(stream.getRice(k, page)))
             index &+= 1
         }
         reader = stream
@@ -182,6 +203,16 @@ struct ChunkReader {
         var index = before &+ 1
         switch chunk.shape.values {
         case .step:
+            if k <= BitReader.mostOfTwo {
+                while index &+ 1 < own.count {
+                    let (one, two) = stream.getTwoRice(k, page)
+                    whole = whole &+ unzigzag(one)
+                    own[index] = (Double(whole) / scale).bitPattern
+                    whole = whole &+ unzigzag(two)
+                    own[index &+ 1] = (Double(whole) / scale).bitPattern
+                    index &+= 2
+                }
+            }
             while index < own.count {
                 whole = whole &+ unzigzag(stream.getRice(k, page))
                 own[index] = (Double(whole) / scale).bitPattern

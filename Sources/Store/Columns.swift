@@ -65,8 +65,31 @@ package struct Columns: Sendable {
         tags.removeLast(max(0, tags.count - count))
     }
 
+    /// Calls `body` with time, tag and bits of each sample of a range.
+    @inline(__always)
+    func forEach(in range: Range<Int>, _ body: (Int64, ValueTag, UInt64) -> Void) {
+        guard areNumbers else {
+            for index in range { body(times[index], tags[index], bits[index]) }
+            return
+        }
+        let times = times.span.extracting(range)
+        let bits = bits.span.extracting(range)
+        var index = 0
+        while index < times.count, index < bits.count {
+            body(times[index], .number, bits[index])
+            index &+= 1
+        }
+    }
+
+    func areAll(before time: Int64, since start: Int) -> Bool {
+        for index in start..<times.count where times[index] >= time { return false }
+        return true
+    }
+
     /// Forgets what is outside of the range, from an index on.
     mutating func keep(_ from: Int64, _ to: Int64, since start: Int) {
+        guard start < count else { return }
+        if isSorted(since: start), times[start] >= from, times[count - 1] < to { return }
         var first = start
         while first < count, times[first] >= from, times[first] < to { first += 1 }
         guard first < count else { return }
@@ -82,21 +105,22 @@ package struct Columns: Sendable {
 
     /// Keeps the order of equal times.
     mutating func sortByTime() {
-        guard !isSorted else { return }
+        guard !isSorted(since: 0) else { return }
         let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
         times = order.map { times[$0] }
         bits = order.map { bits[$0] }
         if !tags.isEmpty { tags = order.map { tags[$0] } }
     }
 
-    private var isSorted: Bool {
-        let times = times.span
-        var index = 1
-        while index < times.count {
-            if times[index] < times[index &- 1] { return false }
-            index &+= 1
-        }
-        return true
+    /// Looks at all of them, because a loop without a way out is far shorter.
+    private func isSorted(since start: Int) -> Bool {
+        guard start < times.count else { return true }
+        let earlier = times.span.extracting(start..<times.count - 1)
+        let later = times.span.extracting(start + 1..<times.count)
+        guard earlier.count == later.count else { return false }
+        var steps: Int64 = 0
+        for index in 0..<later.count { steps |= later[index] < earlier[index] ? 1 : 0 }
+        return steps == 0
     }
 
     /// In sorted columns.

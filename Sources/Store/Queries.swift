@@ -17,9 +17,20 @@ extension RingStore {
     /// order of arrival, until it says false.
     package func scan(_ id: SeriesID, from: Instant, to: Instant, _ body: (Sample) -> Bool) {
         sweep(id, from, to) { columns, range in
-            for index in range {
-                let sample = Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index))
-                if !body(sample) { return false }
+            guard columns.areNumbers else {
+                for index in range {
+                    let sample = Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index))
+                    if !body(sample) { return false }
+                }
+                return true
+            }
+            let times = columns.times.span.extracting(range)
+            let bits = columns.bits.span.extracting(range)
+            var index = 0
+            while index < times.count, index < bits.count {
+                let number = StoredValue.number(Double(bitPattern: bits[index]))
+                if !body(Sample(time: Instant(milliseconds: times[index]), value: number)) { return false }
+                index &+= 1
             }
             return true
         }
@@ -200,7 +211,7 @@ extension RingStore {
         defer { self.columns = columns }
         for (index, sequence) in pages.enumerated() {
             let before = columns.count
-            readChunks(sequence, of: series, into: &columns) { _, _ in }
+            readChunks(sequence, of: series, from: from, to: to, into: &columns) { _, _ in }
             columns.keep(from, to, since: before)
             if index + 1 < pages.count || fresh.count > 0 {
                 let horizon = horizons[index + 1]
@@ -249,14 +260,14 @@ extension RingStore {
         return columns
     }
 
-    /// A page of the archive whose checksums are right, read or from the cache.
-    func sound(_ sequence: UInt64, _ tier: Tier? = nil) -> (bytes: [UInt8], used: Int)? {
+    /// The place in the cache of a page of the archive or a tier whose checksums are right, read where it is not there.
+    func sound(_ sequence: UInt64, _ tier: Tier? = nil) -> Int? {
         let key = sequence | (tier.map { UInt64($0.rawValue + 1) << 62 } ?? 0)
-        if let known = cache.page(key) { return known }
-        var bytes = cache.storage(for: key)
+        if let known = cache.find(key) { return known }
+        var (place, bytes) = cache.storage(for: key)
         guard let header = load(sequence, tier, into: &bytes) else { return nil }
-        cache.keep(bytes, header.used, key)
-        return (bytes, header.used)
+        cache.keep(bytes, header.used, key, at: place)
+        return place
     }
 
     /// Reads a page of the archive, or of a tier, and gives its header; nil, and counted, where it is damaged.
@@ -274,21 +285,32 @@ extension RingStore {
         return header
     }
 
-    /// Appends the samples of a page to `columns`: those of one series or all. `found` hears of each chunk.
+    /// Appends the samples of a page to `columns`: those of one series or all, those outside of the range not
+    /// necessarily. `found` hears of each chunk.
     func readChunks(
-        _ sequence: UInt64, of series: UInt16?, into columns: inout Columns, _ found: (UInt16, Int) -> Void
+        _ sequence: UInt64, of series: UInt16?, from: Int64 = .min, to: Int64 = .max, into columns: inout Columns,
+        _ found: (UInt16, Int) -> Void
     ) {
-        guard let (page, used) = sound(sequence) else { return }
-        let bytes = page.span
-        var reader = ChunkReader(bytes, used: used)
+        guard let place = sound(sequence) else { return }
+        let page = cache.pages[place]
+        let bytes = page.bytes.span
+        let isAfter = series.map { page.place.series < $0 } ?? false
+        var reader = ChunkReader(bytes, used: page.used, from: isAfter ? page.place : ChunkReader.Place())
+        var before = reader.place
         while let chunk = reader.next(bytes) {
             if let series {
-                if chunk.series < series { continue }
-                if chunk.series > series { return }
+                if chunk.series < series {
+                    before = reader.place
+                    continue
+                }
+                if chunk.series > series { break }
             }
-            let before = columns.count
-            if reader.decode(chunk, bytes, into: &columns) { found(chunk.series, columns.count - before) }
+            let count = columns.count
+            if reader.decode(chunk, bytes, from: from, to: to, into: &columns) {
+                found(chunk.series, columns.count - count)
+            }
         }
+        if series != nil { cache.remember(before, at: place) }
     }
 
     // MARK: - Verifying

@@ -197,9 +197,10 @@ extension RingStore {
         _ body: (TierColumns, Int) -> Void
     ) {
         for sequence in self[tier].ring.pages(of: series, from, to) {
-            guard let (page, used) = sound(sequence, tier) else { continue }
-            let bytes = page.span
-            var reader = TierChunkReader(bytes, used: used)
+            guard let place = sound(sequence, tier) else { continue }
+            let page = cache.pages[place]
+            let bytes = page.bytes.span
+            var reader = TierChunkReader(bytes, used: page.used)
             while let chunk = reader.next(bytes), chunk.series <= series {
                 guard chunk.series == series, let columns = reader.decode(chunk, bytes, mostFields: mostFields) else {
                     continue

@@ -30,6 +30,14 @@ struct TimePredictor {
         }
     }
 
+    /// The time that the prediction missed by `error`.
+    @inline(__always)
+    mutating func time(_ error: Int64) -> Int64 {
+        let time = prediction &+ error
+        advance(time: time, error: error)
+        return time
+    }
+
     /// The grid of these times: the mean of the steps that are near the median of a few of them, in 1/16 ms.
     static func step(of times: borrowing Span<Int64>) -> Int64 {
         let steps = times.count - 1

@@ -13,6 +13,23 @@ struct RingStoreTests {
         #expect(Checksum.crc32c(Array(0..<32), 0..<32) == 0x46DD_794E)
     }
 
+    @Test("A checksum is the same in steps of one byte, of sixteen and of two halves", arguments: [7400 as UInt64])
+    func longChecksum(seed: UInt64) {
+        print("checksum seed \(seed)")
+        var random = Seeded(seed)
+        for _ in 0..<300 {
+            let bytes = (0..<Int.random(in: 0...9000, using: &random)).map { _ in
+                UInt8.random(in: 0...255, using: &random)
+            }
+            let from = Int.random(in: 0...min(200, bytes.count), using: &random)
+            let before = UInt32.random(in: 0...UInt32.max, using: &random)
+            var bytewise = before
+            for index in from..<bytes.count { bytewise = Checksum.crc32c(bytes, index..<index + 1, after: bytewise) }
+            #expect(
+                Checksum.crc32c(bytes, from..<bytes.count, after: before) == bytewise, "\(bytes.count) from \(from)")
+        }
+    }
+
     @Test("What goes in comes out, before and after a commit, a run and a restart")
     func roundTrip() throws {
         let work = try Workload(pages: 256, seed: 1)
