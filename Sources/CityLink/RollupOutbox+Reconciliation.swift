@@ -74,7 +74,30 @@ extension RollupOutbox {
             .alarm(
                 "the city holds \(foreign.count) windows, from \(first) on, that this gateway does not remember to have "
                     + "made: it was restored from a backup, lost its outbox, or has a twin. They stay as the city has them "
-                    + "unless this gateway's are the same"))
+                    + "unless this gateway's are the same, or somebody says `fabgate outbox claim`"))
+    }
+
+    /// Windows that are somebody else's and stay as the city has them.
+    package var foreignWindows: [RollupKey] {
+        known.values.filter { $0.contentDigest == Self.foreign }.map(\.key).sorted {
+            ($0.start, $0.grain.rawValue) < ($1.start, $1.grain.rawValue)
+        }
+    }
+
+    /// A person says that what this gateway has of windows is right: one, or all that are somebody else's. When the city is
+    /// asked next what it holds, they go as the next version. Returns them.
+    package mutating func claim(_ key: RollupKey? = nil) -> [RollupKey] {
+        let claimed = foreignWindows.filter { key == nil || $0 == key }
+        for key in claimed {
+            guard var window = known[key] else { continue }
+            window.contentDigest = ""
+            window.digest = ""
+            window.isReceipted = false
+            known[key] = window
+            warned.remove(key)
+            effects.append(.note(window))
+        }
+        return claimed
     }
 
     /// Whether this gateway may make the next version of a window. Where the city's is somebody else's, only if that says
@@ -95,7 +118,7 @@ extension RollupOutbox {
             effects.append(
                 .alarm(
                     "\(content.key) is not sent: the city's version \(window.version) is not this gateway's, and says "
-                        + "something else"))
+                        + "something else. `fabgate outbox claim` replaces it"))
         }
         return false
     }

@@ -239,7 +239,7 @@ package struct WindowSchedule: Sendable {
         let open = newest - finalAfter - .hours(48)
         for grain in Window.Grain.allCases {
             offered[grain] =
-                slots.map { max($0 - .milliseconds(1), open) } ?? max(memory, isWhole ? .distantPast : wholeFrom)
+                slots.map { max($0, open) } ?? max(memory, isWhole ? .distantPast : wholeFrom)
             finished[grain] = offered[grain]
         }
     }

@@ -155,7 +155,7 @@ package struct MachineUsage: Hashable, Sendable {
         guard usesPower else { return compare(at: time) }
         guard let watts else {
             pass(to: time)
-            sense.forget()
+            sense.forget(at: time)
             return enter(.unknown, "no power reading", at: time)
         }
         if sense.isSteady(at: watts) { return timeline.pass(to: time) }
@@ -402,7 +402,7 @@ package struct MachineUsage: Hashable, Sendable {
         pass(to: time)
         power = nil
         disagreesSince = nil
-        sense.forget()
+        sense.forget(at: time)
         press.forget()
     }
 

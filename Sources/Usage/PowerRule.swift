@@ -57,6 +57,11 @@ struct PowerSense: Hashable {
     private var latest = Instant.distantPast
     /// Watt-milliseconds since a rise began.
     private var drawn = 0.0
+    /// It ran when it was lost: until when a value between the levels says that it still does.
+    private var ranUntil = Instant.distantPast
+
+    /// A value between the levels means what it meant before, unless the machine was lost for longer.
+    private static let memory = Duration.minutes(15)
 
     init(_ rule: PowerRule) { self.rule = rule }
 
@@ -93,7 +98,15 @@ struct PowerSense: Hashable {
         }
     }
 
-    mutating func forget() { phase = .blank }
+    /// From `time` on nothing is known.
+    mutating func forget(at time: Instant) {
+        switch phase {
+        case .running, .falling: ranUntil = time + Self.memory
+        case .idle, .rising, .trial: ranUntil = .distantPast
+        case .blank: break
+        }
+        phase = .blank
+    }
 
     /// Power in W at `time`, and everything that follows by then.
     mutating func observe(_ power: Double, at time: Instant, _ decide: (Change) -> Void) {
@@ -104,8 +117,9 @@ struct PowerSense: Hashable {
         let isQuiet = watts <= rule.idleBelow
         switch phase {
         case .blank:
-            phase = isOn ? .running : .idle
-            if isOn { decide(Change(activity: .running, at: time)) }
+            let runs = isOn || !isQuiet && time <= ranUntil
+            phase = runs ? .running : .idle
+            if runs { decide(Change(activity: .running, at: time)) }
         case .idle:
             if isOn {
                 drawn = 0

@@ -6,7 +6,7 @@ import Ports
 enum OutboxCommand {
     static let command = FabgateTool.Command(
         help: CommandHelp(
-            "outbox", "list|show KEY|sent|retry",
+            "outbox", "list|show KEY|sent|retry|claim KEY|claim all",
             text: "rollups that wait for a receipt, and those that were sent; stop the gateway before looking",
             options: [
                 .init("store", "DIR", "the folder of the store (default: /var/lib/fabgate)"),
@@ -29,7 +29,8 @@ enum OutboxCommand {
             var outbox = RollupOutbox(epoch: 1, rows: try database.rows(), known: [], seed: 1, sha256: Digest.sha256)
             outbox.retry()
             try database.carryOut(outbox.takeEffects())
-        default: throw ToolFailure(.usage, "fabgate outbox takes list, show KEY, sent or retry")
+        case ("claim", let key?): try claim(key, database)
+        default: throw ToolFailure(.usage, "fabgate outbox takes list, show KEY, sent, retry, claim KEY or claim all")
         }
         return .done
     }
@@ -49,6 +50,8 @@ enum OutboxCommand {
             Console.print(
                 "\(row.key)  revision \(row.version.revision)  \(row.problem.map { "refused: \($0)" } ?? "waiting")")
         }
+        let box = RollupOutbox(epoch: 1, rows: [], known: try database.windows(), seed: 1, sha256: Digest.sha256)
+        for key in box.foreignWindows { Console.print("\(key)  the city's is somebody else's, and stays") }
     }
 
     private static func show(_ key: String, _ database: OutboxDatabase) throws {
@@ -61,6 +64,28 @@ enum OutboxCommand {
         }
         throw ToolFailure(
             .no, "nothing waits or was sent lately under '\(key)'; `fabgate outbox list` and `sent` show the keys")
+    }
+
+    /// What this gateway has of windows that somebody else made shall replace it.
+    private static func claim(_ name: String, _ database: OutboxDatabase) throws {
+        var outbox = RollupOutbox(
+            epoch: 1, rows: try database.rows(), known: try database.windows(), seed: 1, sha256: Digest.sha256)
+        let foreign = outbox.foreignWindows
+        let key = foreign.first { $0.description == name }
+        guard name == "all" || key != nil else {
+            throw ToolFailure(
+                .no,
+                foreign.isEmpty
+                    ? "the city holds nothing that this gateway did not make"
+                    : "'\(name)' is none of the windows that somebody else made: "
+                        + foreign.map(\.description).joined(separator: ", "))
+        }
+        let claimed = outbox.claim(key)
+        try database.carryOut(outbox.takeEffects())
+        for key in claimed { Console.print("\(key)") }
+        Console.complain(
+            "\(Text.count(claimed.count, "window")) will be told as this gateway has them when it is started and has asked the city"
+        )
     }
 
     /// Oldest first, as a log: what the city was told of each window, in a line or as it was sent.

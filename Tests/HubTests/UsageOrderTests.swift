@@ -56,6 +56,58 @@ import Usage
         }
     }
 
+    /// A gateway that ends and starts again at any moment loses sight of the machine until its next word, and nothing
+    /// else: hours without such a moment have the same bytes, energy is the same in all of them, and what is computed
+    /// then is computed again to the same bytes by every later start.
+    @Test(arguments: 0..<24) func aStartAtAnyMomentHidesOnlyThatMoment(seed: UInt64) throws {
+        var random = SeededRandom(seed &+ 4242)
+        let samples = MeterSample.day(from: MeteredHub.start, hours: 8, step: 10...50, &random)
+        let length = Duration.hours(8).milliseconds
+        let starts = (0..<Int.random(in: 1...5, using: &random))
+            .map { _ in MeteredHub.start + .milliseconds(Int64.random(in: 60_000..<length, using: &random)) }
+            .sorted()
+        func live(_ starts: [Instant]) throws -> MeteredHub {
+            var hub = try MeteredHub(try MeteredHub.configuration())
+            var left = starts[...]
+            for sample in samples {
+                while let start = left.first, start < sample.time {
+                    try hub.pass(to: start)
+                    try hub.restart()
+                    left.removeFirst()
+                }
+                try hub.pass(to: sample.time)
+                hub.say([sample])
+            }
+            try hub.pass(to: MeteredHub.start + .hours(10))
+            hub.settle()
+            return hub
+        }
+        let plain = try live([])
+        var disturbed = try live(starts)
+        let windows = (0..<8).map { plain.window(.hour, at: MeteredHub.start + .hours(Int64($0))) }
+        // A word is at most 50 s old, then comes the next one, and its state must last for 20 s.
+        let hidden = Duration.seconds(120)
+        for window in windows {
+            let (whole, seen) = (plain.content(window), disturbed.content(window))
+            let moments = starts.count { $0 + hidden > window.start && $0 - hidden < window.end }
+            #expect(moments > 0 || seen == whole, "seed \(seed), \(window.start), starts \(starts)")
+            #expect(
+                seen.totals.energyMilliwattHours == whole.totals.energyMilliwattHours, "seed \(seed), \(window.start)")
+            let most = hidden.milliseconds * Int64(moments)
+            #expect(seen.totals[.unknown] - whole.totals[.unknown] <= most, "seed \(seed), \(window.start)")
+            for state in [MachineState.running, .idle] {
+                let difference = seen.totals[state] - whole.totals[state]
+                #expect(difference.magnitude <= most, "seed \(seed), \(window.start), \(state) \(difference)")
+            }
+            let sum = MachineState.allCases.reduce(0) { $0 + seen.totals[$1] }
+            #expect(sum == 3_600_000, "seed \(seed), \(window.start)")
+        }
+        let before = windows.map(disturbed.content)
+        try disturbed.restart()
+        disturbed.settle()
+        #expect(windows.map(disturbed.content) == before, "seed \(seed), read again")
+    }
+
     /// The sums of every hour of a day, reckoned second by second and step by step from the plain list of samples.
     @Test(arguments: 0..<8) func agreesWithPlainReckoning(seed: UInt64) throws {
         var random = SeededRandom(seed &+ 77)

@@ -19,7 +19,8 @@ import Testing
             start = now.floor(to: .hours(1)) - .hours(5)
             folder = try PrivateFolder()
             file = try folder.write("fabgate.yaml", Self.configuration(levels))
-            let capture = try folder.write("morning.jsonl", Self.capture(start))
+            let capture = try folder.write(
+                "morning.jsonl", PlugCapture.text(from: start) { $0 < 220 ? "laser" : "spare" })
             let replay = try Program(
                 ["fabgate", "replay", capture, "--config", file, "--store", "\(folder.path)/store"], in: folder,
                 name: "replay")
@@ -42,23 +43,6 @@ import Testing
                 usage: { from: power, \(usage) }
 
             """
-        }
-
-        /// Three hours: 20 minutes of each hour at 800 W, the rest at 2 W, and each second time at 30 W.
-        private static func capture(_ start: Instant) -> String {
-            var energy = ["laser": 100.0, "spare": 7.0]
-            return (0..<360).map { half in
-                let topic = half < 220 ? "laser" : "spare"
-                let watts = half / 2 % 60 < 20 ? 800.0 : half / 2 % 60 < 40 ? 2 : 30
-                energy[topic, default: 0] += watts / 120_000
-                let total = ((energy[topic] ?? 0) * 1000).rounded() / 1000
-                let text =
-                    "{\"Time\":\"2026-11-23T09:00:00\",\"ENERGY\":{\"Total\":\(total),\"Power\":\(Int(watts)),\"Voltage\":219,\"Current\":1}}"
-                let line = CaptureLine(
-                    time: start + .seconds(Int64(half) * 30),
-                    .mqtt(topic: "tele/\(topic)/SENSOR", payload: Array(text.utf8), retained: false))
-                return String(decoding: line.bytes, as: UTF8.self) + "\n"
-            }.joined()
         }
 
         func run(_ words: String..., config: String? = nil, name: String) async throws -> (status: Int32, log: String) {
