@@ -130,6 +130,17 @@ struct ArchiveIndex {
         return found
     }
 
+    /// The pages that hold something of this time, of whatever series, in order of sequence.
+    func pages(from: Int64, to: Int64) -> [UInt64] {
+        var found: [UInt64] = []
+        for run in runs where run.firstTime < to && run.lastTime >= from {
+            for sequence in run.sequence..<run.endSequence {
+                if let entry = entry(sequence), entry.firstTime < to, entry.lastTime >= from { found.append(sequence) }
+            }
+        }
+        return found
+    }
+
     /// Pages of the run before this one end below the series.
     private func firstPage(of series: UInt16, in run: Run) -> UInt64 {
         var low = run.sequence

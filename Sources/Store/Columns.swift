@@ -123,6 +123,9 @@ package struct Columns: Sendable {
         return steps == 0
     }
 
+    /// No time is before the one ahead of it, nor the first before `time`.
+    func isInOrder(after time: Int64) -> Bool { times.first ?? time >= time && isSorted(since: 0) }
+
     /// In sorted columns.
     func firstIndex(notBefore time: Int64) -> Int {
         var low = 0

@@ -1,19 +1,16 @@
 // Slots and days out of samples. A sealed run makes or changes the slots that it touches; samples that are not sealed
 // yet are added when somebody asks. A day is written when the first slot of a later one comes, and again when a late
-// sample changes one of its slots; until then it is the sum of its slots.
-//
-// A power cut may part a run from its slots. So opening computes the slots anew that the newest runs, and what stands in
-// the journal, have touched.
+// sample changes one of its slots; until then it is the sum of its slots. `MendSlots.swift` tells what opening does.
 
 package import Model
 
 extension RingStore {
-    private func isNumeric(_ series: UInt16) -> Bool {
+    func isNumeric(_ series: UInt16) -> Bool {
         guard let kind = catalog.info(series)?.kind else { return false }
         return kind == .gauge || kind == .counter
     }
 
-    private var keepsSlots: Bool { layout.tierPages(.slots) > 0 }
+    var keepsSlots: Bool { layout.tierPages(.slots) > 0 }
 
     // MARK: - Sealed samples
 
@@ -95,7 +92,11 @@ extension RingStore {
 
     /// Computes a slot from all sealed samples.
     private func makeAnew(_ slot: SlotKey) {
-        let state = aggregate(slot.series, slot.start, below: rolledEnd)
+        record(aggregate(slot.series, slot.start, below: rolledEnd), slot)
+    }
+
+    /// Notes what a slot is now, also that it is empty.
+    func record(_ state: SlotState, _ slot: SlotKey) {
         if state.isEmpty {
             guard !records(slot.series, in: .slots, slot.start, slot.start + 1).isEmpty else { return }
             putOwn(slot.series, slot.start, [], .slots)
@@ -109,7 +110,7 @@ extension RingStore {
         }
     }
 
-    private func aggregate(_ series: UInt16, _ start: Int64, below ordinal: UInt64) -> SlotState {
+    func aggregate(_ series: UInt16, _ start: Int64, below ordinal: UInt64) -> SlotState {
         var state = SlotState(start: start)
         sweep(
             SeriesID(raw: UInt32(series)), Instant(milliseconds: start),
@@ -127,49 +128,6 @@ extension RingStore {
         let item = TierItem(tier: tier, fields: fields)
         self[tier].head.put(series, start, item, ordinal: head.end)
         head.append(item, series: series, start: start)
-    }
-
-    /// After opening: see above.
-    func mendSlots() {
-        rolledEnd = max(head.first, archive.runs.last?.end ?? 0)
-        newestSlot = span(in: .slots)?.1 ?? .min
-        newestAtOpening = newestSlot
-        guard keepsSlots else { return }
-        var touched: Set<SlotKey> = []
-        for run in archive.runs.suffix(2) {
-            for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
-                touch(sequence, &touched)
-            }
-        }
-        for record in head.records where record.tag.isSample && isNumeric(record.series) {
-            touched.insert(SlotKey(series: record.series, start: SlotState.start(of: record.time)))
-        }
-        for slot in touched where aggregateDiffers(slot) { makeAnew(slot) }
-        openSlots = []
-    }
-
-    /// Adds the slots of all samples in a page.
-    private func touch(_ sequence: UInt64, _ touched: inout Set<SlotKey>) {
-        var columns = borrowColumns()
-        var chunks: [(series: UInt16, count: Int)] = []
-        readChunks(sequence, of: nil, into: &columns) { chunks.append(($0, $1)) }
-        var at = 0
-        for chunk in chunks {
-            var last = Int64.min
-            for time in columns.times[at..<at + chunk.count] where isNumeric(chunk.series) {
-                if time >= last, time < last &+ SlotState.length { continue }
-                last = SlotState.start(of: time)
-                touched.insert(SlotKey(series: chunk.series, start: last))
-            }
-            at += chunk.count
-        }
-        self.columns = columns
-    }
-
-    private func aggregateDiffers(_ slot: SlotKey) -> Bool {
-        let state = aggregate(slot.series, slot.start, below: rolledEnd)
-        let record = records(slot.series, in: .slots, slot.start, slot.start + 1).first?.fields ?? []
-        return state.isEmpty ? !record.isEmpty : state.record != record
     }
 
     // MARK: - Days
