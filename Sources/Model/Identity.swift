@@ -17,6 +17,9 @@ package struct Identity: Sendable {
         return known != nil
     }
 
+    /// What was said last must be said once more to count.
+    package var isDoubtful: Bool { doubtful != nil }
+
     /// For `Outbox.remember`, where it is known; 16 hex digits.
     package var memory: String? {
         known.map { hash in

@@ -140,6 +140,38 @@ import Testing
         #expect(out.memory != nil && out.bytesToSend == firstQuestion)
     }
 
+    @Test func aNumberThatAnotherAnswerCouldPassForMustBeSaidTwice() throws {
+        var driver = try SerialBench.model(ModbusRTU.self, "meters/models/abb-b21", keys: "{ unit: 4 }")
+        let question = Self.framed([4, 3, 0x89, 0, 0, 2])
+        /// A turn as far as something else is asked: how often its number was, and what was told of it.
+        func turn(_ answers: [[UInt8]]) -> (asked: Int, told: [String]) {
+            var asked = 0
+            var told: [String] = []
+            var next = polled(&driver)
+            while next == question, asked < answers.count {
+                let out = driver.says(Self.framed([4, 3, 4] + answers[asked]))
+                told += driver.words(out)
+                next = out.bytesToSend
+                asked += 1
+            }
+            return (asked, told)
+        }
+        var out = Outbox()
+        driver.opened(&out)
+        let (first, other, late): ([UInt8], [UInt8], [UInt8]) = ([0, 25, 170, 1], [0, 34, 187, 23], [0, 0, 18, 212])
+        #expect(turn([first, first, first]) == (2, []))
+        #expect(turn([first]) == (0, []))
+        driver.noReply(&out)
+        #expect(turn([late, first, first]) == (2, []))
+        driver.noReply(&out)
+        // Before a value of the other one is read.
+        #expect(turn([other, other, other]) == (2, ["exchange=another serial number"]))
+        driver.noReply(&out)
+        // Nothing but nonsense: the turn goes on, and it is asked again in the next one.
+        #expect(turn([late, first.reversed(), [1, 2, 3, 4], first]) == (3, []))
+        #expect(turn([other, other]) == (1, []))
+    }
+
     @Test func aRecordingWithoutThatQuestionIsReadAsWell() throws {
         var driver = try sdm()
         var out = Outbox()
@@ -166,6 +198,42 @@ import Testing
         #expect(
             driver.hears(topic, sensor("2026-02-01T00:00:00", 0.001)) == ["exchange=TotalStartTime", "energy=1000"])
         #expect(driver.hears(topic, #"{"ENERGY":{"TotalStartTime":7,"Total":0.002}}"#) == ["energy=2000"])
+    }
+
+    @Test func aShellyIsKnownByItsAddressOnBothWaysAndOverARestart() throws {
+        var driver = try MessageBench.made(Shelly.self, "{ topic: fablab/cnc }")
+        func event(_ src: String, _ total: Double) -> String {
+            #"{"src":"\#(src)","method":"NotifyStatus","params":{"switch:0":{"aenergy":{"total":\#(total)}}}}"#
+        }
+        let topic = "fablab/cnc/events/rpc"
+        var out = driver.hear(topic, event("shellyplusplugs-a8032ab1c0de", 48213.774))
+        #expect(driver.words(out) == ["energy=48213774"])
+        let memory = try #require(out.memory)
+        out = driver.hear("fablab/cnc/status/sys", #"{"mac":"A8032AB1C0DE"}"#)
+        #expect(out.memory == nil && driver.words(out) == [])
+        // A name without an address is nobody's.
+        #expect(driver.hears(topic, event("my-plug", 48214)) == ["energy=48214000"])
+        #expect(
+            driver.hears(topic, event("shellyplugsg3-dc06b10a77f0", 0.3))
+                == ["exchange=another MAC address", "energy=300"])
+        // While the gateway was off.
+        var again = try MessageBench.made(Shelly.self, "{ topic: fablab/cnc }")
+        again.recall(memory)
+        #expect(again.hears(topic, event("shellyplusplugs-a8032ab1c0de", 48215)) == ["energy=48215000"])
+        #expect(again.hears("fablab/cnc/status/sys", #"{"mac":"DC06B10A77F0"}"#) == ["exchange=another MAC address"])
+    }
+
+    @Test func anESPHomeBoardIsKnownByTheDiscoveryOfWhatCounts() throws {
+        var driver = try MessageBench.made(
+            ESPHome.self, "{ topic: cnc, values: [{ channel: energy, entity: e }, { channel: power, entity: p }] }")
+        func config(_ ids: String) -> String { #"{"unit_of_meas":"kWh","dev":{"ids":\#(ids)}}"# }
+        let topic = "homeassistant/sensor/cnc/e/config"
+        #expect(driver.hears(topic, config(#""a8032ab1c0de""#)) == [])
+        // The broker may have kept what another entity of an older board said.
+        #expect(driver.hears("homeassistant/sensor/cnc/p/config", config(#""000000000000""#)) == [])
+        #expect(driver.hears(topic, config(#"["A8032AB1C0DE"]"#)) == [])
+        for nobody in [#""""#, "[]", "7", "{}"] { #expect(driver.hears(topic, config(nobody)) == []) }
+        #expect(driver.hears(topic, config(#"["4091510b33f4"]"#)) == ["exchange=another board"])
     }
 
     // MARK: boards

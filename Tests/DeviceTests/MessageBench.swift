@@ -45,13 +45,18 @@ enum MessageBench {
 extension DeviceDriver {
     /// What a message makes it say: `name=value` for each reading, `!kind` for each fault.
     mutating func hears(_ topic: String, _ payload: String, retained: Bool = false) -> [String] {
+        guard subscriptions.contains(where: { TopicFilter.matches($0, topic) }) else { return ["not subscribed"] }
+        let out = hear(topic, payload, retained: retained)
+        return words(out) + out.faults.map { "!\($0.kind.rawValue)" }
+    }
+
+    /// The same, and all that it left; nothing where it does not listen there.
+    mutating func hear(_ topic: String, _ payload: String, retained: Bool = false) -> Outbox {
         var out = Outbox()
-        guard let index = subscriptions.firstIndex(where: { TopicFilter.matches($0, topic) }) else {
-            return ["not subscribed"]
-        }
+        guard let index = subscriptions.firstIndex(where: { TopicFilter.matches($0, topic) }) else { return out }
         let source = Source(topic: topic, subscription: index, isRetained: retained)
         receive(Array(payload.utf8).span, from: source, &out)
-        return words(out) + out.faults.map { "!\($0.kind.rawValue)" }
+        return out
     }
 
     mutating func opens() -> Outbox {

@@ -11,7 +11,7 @@ import Testing
     func theIdMayCarryItsPrefix(_ topic: String) throws {
         #expect(
             try made("topic: \(topic)").subscriptions
-                == ["online", "relay/+", "relay/+/+", "emeter/+/+", "temperature", "overtemperature"]
+                == ["online", "relay/+", "relay/+/+", "emeter/+/+", "temperature", "overtemperature", "announce"]
                 .map { "shellies/shellyplug-s-7A11C2/\($0)" })
     }
 

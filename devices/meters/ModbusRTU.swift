@@ -29,6 +29,8 @@ package struct ModbusRTU: DeviceDriver {
     private var open: ModbusQuestion?
     /// The meter's serial number is asked when the line was opened and after a silence: it may be another meter then.
     private var asksSerial = false
+    /// How often it was asked in this turn.
+    private var serialTries = 0
     private var identity = Identity()
     /// The same as it went over the wire, to know its echo.
     private var sent = InlineArray<8, UInt8>(repeating: 0)
@@ -96,7 +98,10 @@ package struct ModbusRTU: DeviceDriver {
 
     package mutating func recall(_ memory: String) { identity.recall(memory) }
 
-    package mutating func poll(_ out: inout Outbox) { ask(asksSerial ? -1 : 0, &out) }
+    package mutating func poll(_ out: inout Outbox) {
+        serialTries = 1
+        ask(asksSerial ? -1 : 0, &out)
+    }
 
     /// The turn is over: an answer that comes now would be taken for the next one's.
     package mutating func noReply(_ out: inout Outbox) {
@@ -225,7 +230,11 @@ package struct ModbusRTU: DeviceDriver {
         }
         drop(unfinished ?? count)
         guard isAnswered, let turn else { return }
-        if turn + 1 < questions.count {
+        if turn == -1, asksSerial, serialTries < 3 {
+            // Before anything is read that may be another meter's.
+            serialTries += 1
+            ask(-1, &out)
+        } else if turn + 1 < questions.count {
             ask(turn + 1, &out)
         } else {
             forget()
@@ -329,7 +338,11 @@ package struct ModbusRTU: DeviceDriver {
         var serial: UInt64 = 0
         for i in at + 3..<at + 3 + question.dataBytes { serial = serial << 8 | serial >> 56 ^ UInt64(buffer[i]) }
         let before = identity.memory
-        if identity.isOther(serial, isProved: true) { out.report(exchange, event: "another serial number") }
+        if identity.isOther(serial, isProved: plan.isSerialDistinct) {
+            out.report(exchange, event: "another serial number")
+        }
+        // Where another answer may have passed for it, it is asked once more.
+        asksSerial = identity.isDoubtful
         if let memory = identity.memory, memory != before { out.remember(memory) }
     }
 

@@ -35,6 +35,8 @@ struct RegisterPlan: Sendable {
     private(set) var kept: [Block] = []
     /// The registers with the meter's own number.
     private(set) var serial: Block?
+    /// No answer to a block is as long as one to `serial`. Otherwise a late one could pass for it.
+    private(set) var isSerialDistinct = true
     /// The channel that says when that number is another one; it comes after those of the profile.
     private(set) var exchange: Int?
     let replyWithin: Duration
@@ -87,13 +89,7 @@ struct RegisterPlan: Sendable {
             )
         }
         serial = Block(function: UInt8(function), address: UInt16(address), count: UInt16(count))
-        // It comes before the first block, where a late answer of any other could pass for it.
-        if blocks.contains(where: { $0.function == function && $0.question(to: 1).dataBytes == 2 * count }) {
-            problems.add(
-                fields.position,
-                "an answer to 'serial' is as long as that to a block, so that a late one could be taken for the other; let the block read one register more"
-            )
-        }
+        isSerialDistinct = !blocks.contains { $0.function == function && $0.question(to: 1).dataBytes == 2 * count }
     }
 
     private mutating func readBlock(_ fields: inout Fields, _ channels: [Channel], _ problems: inout Problems) {

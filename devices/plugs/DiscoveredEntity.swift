@@ -31,6 +31,8 @@ struct DiscoveredEntity: Sendable {
     let off: String
     let availability: [Availability]
     let mode: Mode
+    /// How the device calls itself for good, such as by its MAC address; the first where it has several names.
+    let deviceIdentifier: String?
 
     /// `shared`: what the device form says for all its components; it goes behind the entity's own words.
     init(component: String, _ own: JSON, shared: JSON? = nil) {
@@ -46,6 +48,9 @@ struct DiscoveredEntity: Sendable {
         on = text("state_on", "stat_on") ?? text("payload_on", "pl_on") ?? "ON"
         off = text("state_off", "stat_off") ?? text("payload_off", "pl_off") ?? "OFF"
         mode = text("availability_mode", "avty_mode").flatMap(Mode.init) ?? .latest
+        let device = Self.member("device", "dev", own) ?? shared.flatMap { Self.member("device", "dev", $0) }
+        let names = device.flatMap { Self.member("identifiers", "ids", $0) }
+        deviceIdentifier = names?.text ?? names?.items?.first?.text
         let online = text("payload_available", "pl_avail") ?? "online"
         let offline = text("payload_not_available", "pl_not_avail") ?? "offline"
         if let one = topic("availability_topic", "avty_t") {

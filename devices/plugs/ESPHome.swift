@@ -8,7 +8,8 @@ package import Model
 ///     homeassistant/sensor/cnc-meter/cnc_power/config   {"unit_of_meas":"W","stat_t":"cnc-meter/sensor/cnc_power/state",…}
 ///
 /// States carry no unit. It stands in the discovery message, where that is switched on, or in the entry of `values`,
-/// which goes first. ESPHome retains its states; what the broker kept is of unknown age and is no sample.
+/// which goes first. There the board gives its MAC address, too (`"dev":{"ids":"a8032ab1c0de",…}`): by that an exchanged
+/// one is known. ESPHome retains its states; what the broker kept is of unknown age and is no sample.
 ///
 ///     topic: cnc-meter                                  its `topic_prefix`, by default its name
 ///     node: cnc-meter                                   its name, where that is another one
@@ -33,6 +34,8 @@ package struct ESPHome: DeviceDriver {
     private var units: [String?]
     /// Which entity each value was found to mean, where only the end of its id is known.
     private var meant: [String?]
+    /// Which board it is, as its discovery says.
+    private var identity = Identity()
 
     private struct Entity: Sendable {
         /// `sensor`, `switch`; any without it.
@@ -68,7 +71,7 @@ package struct ESPHome: DeviceDriver {
             }
         }
         fields.finish(&setup, &problems)
-        channels = values.map(\.value.channel) + [.online]
+        channels = values.map(\.value.channel) + [.online, .exchange]
         units = [String?](repeating: nil, count: values.count)
         meant = units
         guard problems.all.count == before else { return nil }
@@ -169,7 +172,19 @@ package struct ESPHome: DeviceDriver {
         value.reportText(text, on: index, of: channels, unit: unit, &out)
     }
 
-    /// What Home Assistant is told of an entity: here only its unit is taken.
+    package mutating func recall(_ memory: String) { identity.recall(memory) }
+
+    /// The board that gives a value is another one.
+    private mutating func noteBoard(_ name: String, _ out: inout Outbox) {
+        let bytes = Array(name.lowercased().utf8)
+        let before = identity.memory
+        if identity.isOther(Identity.hash(bytes.span, bytes.indices), isProved: true) {
+            out.report(values.count + 1, event: "another board")
+        }
+        if let memory = identity.memory, memory != before { out.remember(memory) }
+    }
+
+    /// What Home Assistant is told of an entity: here its unit is taken, and which board it is.
     private mutating func readAnnouncement(_ b: borrowing Span<UInt8>, _ topic: String, _ out: inout Outbox) {
         let levels = topic.split(separator: "/", omittingEmptySubsequences: false)
         guard levels.count >= 4 else { return }
@@ -177,16 +192,21 @@ package struct ESPHome: DeviceDriver {
         let meant = values.indices.filter { values[$0].address.fits(component, levels[levels.count - 2]) }
         guard !meant.isEmpty else { return }
         var unit: String?
+        var board = ""
         if !b.isEmpty {
             guard b.count <= 16_384, let json = JSON(span: b), json.members != nil else {
                 return out.note(.badFrame, "the discovery of \(levels[levels.count - 2].prefix(60)) is no JSON object")
             }
-            unit = DiscoveredEntity(component: String(component), json).unit?.clipped(to: 20)
+            let entity = DiscoveredEntity(component: String(component), json)
+            unit = entity.unit?.clipped(to: 20)
+            board = entity.deviceIdentifier ?? ""
         }
         for index in meant {
             let name = "\(component)/\(levels[levels.count - 2])"
             guard self.meant[index] == nil || self.meant[index] == name else { continue }
             units[index] = unit
+            // Not of another entity: a broker keeps the discovery of one that the board has not got any more.
+            if values[index].value.channel.kind == .counter, !board.isEmpty { noteBoard(board, &out) }
         }
     }
 }

@@ -9,7 +9,8 @@ package import Model
 ///
 /// `NotifyStatus` holds what has changed and nothing else, `NotifyFullStatus` all there is. `switch:N`, `pm1:N` and
 /// `em1:N` with `em1data:N` are meters of their own; `em:0` with `emdata:0` is one of three phases and adds them up
-/// itself. Energy is in Wh. A member that is `null` is not known.
+/// itself. Energy is in Wh. A member that is `null` is not known. `src` and `sys` name the device by its MAC address: by
+/// that an exchanged one is known.
 ///
 /// Both ways tell the same: `status/…` speaks for a channel only until `events/rpc` has, which carries the device's
 /// own time `ts`, in UTC where NTP has answered and otherwise far in the past. Power is told when it changes, energy
@@ -64,6 +65,8 @@ package struct Shelly: DeviceDriver {
         }
     }
 
+    package mutating func recall(_ memory: String) { quantities.recall(memory) }
+
     private mutating func readLastWill(_ b: borrowing Span<UInt8>, _ out: inout Outbox) {
         if JSONScanner.equals(b.indices, "true", b) {
             out.report(quantities.places.online, online: true)
@@ -80,12 +83,15 @@ package struct Shelly: DeviceDriver {
         var status = blank
         var isStatus = false
         var hasMethod = false
+        var address: UInt64?
         guard json.beginObject(b) else { return out.note(.badFrame, "events/rpc is no JSON object") }
         while let key = json.nextKey(b) {
             if JSONScanner.equals(key, "method", b), let method = json.string(b) {
                 hasMethod = true
                 isStatus =
                     JSONScanner.equals(method, "NotifyStatus", b) || JSONScanner.equals(method, "NotifyFullStatus", b)
+            } else if JSONScanner.equals(key, "src", b), let name = json.string(b) {
+                address = ShellyStatus.address(name, b)
             } else if JSONScanner.equals(key, "params", b), json.beginObject(b) {
                 Self.readComponents(&status, &json, b)
             } else {
@@ -97,6 +103,7 @@ package struct Shelly: DeviceDriver {
         // A button or an update: the device lives, and that is all.
         guard isStatus else { return out.alive() }
         let time = Self.believable(status.time)
+        status.address = address ?? status.address
         quantities.report(status, from: .primary, at: time, &out)
         if let errors = status.errors { quantities.reportErrors(errors, b, at: time, &out) }
     }

@@ -8,6 +8,7 @@ package import Model
 ///     shellies/shellyplug-s-7A11C2/relay/0/energy    58214          watt-minutes since the plug started
 ///     shellies/shellyplug-s-7A11C2/temperature       31.42          °C
 ///     shellies/shellyem3-ECFABCC0FF01/emeter/1/total 1184203.6      Wh; total_returned for what was fed in
+///     shellies/shellyplug-s-7A11C2/announce          {"id":"shellyplug-s-7A11C2","mac":"8CAAB57A11C2",…}
 ///
 /// One watt-minute is 60 J or 16 2/3 mWh; the count is converted as a whole, so that no rounding adds up. A meter's
 /// own `energy` begins anew at times that nobody documents, and is left for `total`. There is no time in a message.
@@ -17,7 +18,7 @@ package struct ShellyGen1: DeviceDriver {
         silence: .minutes(5))
 
     private enum Message: Int, CaseIterable {
-        case lastWill, relay, relayValue, meterValue, temperature, overtemperature
+        case lastWill, relay, relayValue, meterValue, temperature, overtemperature, announcement
     }
 
     package let channels: [Channel]
@@ -38,7 +39,7 @@ package struct ShellyGen1: DeviceDriver {
         channels = quantities.channels
         let topic = settings.topic ?? "+"
         let base = topic.hasPrefix("shellies/") ? topic : "shellies/\(topic)"
-        subscriptions = ["online", "relay/+", "relay/+/+", "emeter/+/+", "temperature", "overtemperature"]
+        subscriptions = ["online", "relay/+", "relay/+/+", "emeter/+/+", "temperature", "overtemperature", "announce"]
             .map { "\(base)/\($0)" }
         commandTopic = settings.mayAsk && settings.topic != nil ? "\(base)/command" : nil
     }
@@ -53,7 +54,7 @@ package struct ShellyGen1: DeviceDriver {
     ) {
         // An empty message only takes a retained one away.
         guard !bytes.isEmpty, let message = Message(rawValue: source.subscription),
-            !source.isRetained || message == .lastWill
+            !source.isRetained || message == .lastWill || message == .announcement
         else { return }
         switch message {
         case .lastWill: readLastWill(bytes, &out)
@@ -67,7 +68,27 @@ package struct ShellyGen1: DeviceDriver {
         case .overtemperature:
             out.alive()
             alarm(Self.tooHot, JSONScanner.equals(bytes.indices, "1", bytes), "overtemp", &out)
+        case .announcement: readAnnouncement(bytes, isRetained: source.isRetained, &out)
         }
+    }
+
+    package mutating func recall(_ memory: String) { quantities.recall(memory) }
+
+    /// Said when it connects: which plug it is, whatever it is called.
+    private mutating func readAnnouncement(_ b: borrowing Span<UInt8>, isRetained: Bool, _ out: inout Outbox) {
+        var json = JSONScanner()
+        var address: UInt64?
+        guard json.beginObject(b) else { return out.note(.badFrame, "announce is no JSON object") }
+        while let key = json.nextKey(b) {
+            if JSONScanner.equals(key, "mac", b), let text = json.string(b) {
+                address = ShellyStatus.address(text, b)
+            } else {
+                json.skip(b)
+            }
+        }
+        guard json.finish(b) else { return out.note(.badFrame, "announce is no JSON object") }
+        if !isRetained { out.alive() }
+        if let address { quantities.reportExchange(address, &out) }
     }
 
     private mutating func forget() {

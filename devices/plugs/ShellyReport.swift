@@ -27,6 +27,9 @@ struct ShellyReport {
     private var lastUptime: Double?
     private var lastErrors: UInt64 = 0
     private var hasToldOfOthers = false
+    /// Which device it is, by its MAC address: another one in its place has another counter.
+    private var identity = Identity()
+    private var remembered: String?
 
     init(_ settings: ShellySettings, tellsUptime: Bool, step: Double) {
         meters = settings.meters
@@ -53,6 +56,7 @@ struct ShellyReport {
         var alarm: Int { online + 2 }
         var uptime: Int { online + 3 }
         var restart: Int { online + 4 }
+        var exchange: Int { tellsUptime ? online + 5 : online + 3 }
 
         /// A single meter has the plain name.
         func part(_ first: Int, _ meter: Int) -> Int { meters > 1 ? first + 1 + meter : first }
@@ -76,6 +80,7 @@ struct ShellyReport {
                 ]
             return measured + told
                 + (tellsUptime ? [.gauge("uptime", .second, 0...1e10), Channel("restart", nil, .event)] : [])
+                + [.exchange]
         }
     }
 
@@ -93,6 +98,7 @@ struct ShellyReport {
         out.alive()
         if status.isMisshapen { out.note(.badValue, "a component is no object") }
         noteOthers(status, &out)
+        if let address = status.address { reportExchange(address, at: time, &out) }
         follow(path)
         behindRelay |= status.behindRelay
         var power = status.power
@@ -140,6 +146,21 @@ struct ShellyReport {
 
     private static func isLetter(_ byte: UInt8) -> Bool {
         (0x61...0x7A).contains(byte) || (0x30...0x3A).contains(byte) || byte == UInt8(ascii: "_")
+    }
+
+    /// Who speaks now; before what it says is read. What says so is whole JSON, no checksum is needed.
+    mutating func reportExchange(_ address: UInt64, at time: Instant? = nil, _ out: inout Outbox) {
+        let isOther = identity.isOther(address, isProved: true)
+        guard isOther || identity.memory != remembered else { return }
+        if isOther { out.report(places.exchange, event: "another MAC address", at: time) }
+        remembered = identity.memory
+        if let remembered { out.remember(remembered) }
+    }
+
+    /// After a restart: who spoke last.
+    mutating func recall(_ memory: String) {
+        identity.recall(memory)
+        remembered = identity.memory
     }
 
     // MARK: steps

@@ -84,6 +84,8 @@ struct ShellyStatus {
     var hasOthers = false
     /// A component that is no object.
     var isMisshapen = false
+    /// The MAC address of the device that speaks.
+    var address: UInt64?
 
     init(first: Int, count: Int, isOne: Bool) {
         self.first = first
@@ -237,10 +239,26 @@ struct ShellyStatus {
         while let key = json.nextKey(b) {
             if JSONScanner.equals(key, "uptime", b) {
                 uptime = .read(&json, b)
+            } else if JSONScanner.equals(key, "mac", b), let text = json.string(b) {
+                address = Self.address(text, b) ?? address
             } else {
                 json.skip(b)
             }
         }
+    }
+
+    /// The MAC address that a text consists of, or ends with after a dash, as in `shellyplusplugs-a8032ab1c0de`: twelve
+    /// hex digits in capitals or not.
+    static func address(_ text: Range<Int>, _ b: borrowing Span<UInt8>) -> UInt64? {
+        guard text.count == 12 || text.count > 12 && b[text.upperBound - 13] == UInt8(ascii: "-") else { return nil }
+        var address: UInt64 = 0
+        for index in text.upperBound - 12..<text.upperBound {
+            let digit = b[index] &- 0x30
+            let letter = (b[index] | 0x20) &- 0x61
+            guard digit <= 9 || letter <= 5 else { return nil }
+            address = address << 4 | UInt64(digit <= 9 ? digit : letter + 10)
+        }
+        return address
     }
 
     /// `{"total":48213.774,"by_minute":[…],"minute_ts":…}` in Wh; `by_minute` is in mWh and says nothing more.
