@@ -77,6 +77,35 @@ extension Hub {
     /// So much is read at once.
     private static let stretch = Duration.hours(6)
 
+    /// What the store remembers is computed a moment after the start: brokers have kept messages meanwhile, and with a
+    /// thousand machines it takes a quarter of a second.
+    struct PendingMemory {
+        /// Where the store ended when the process started.
+        let newest: Instant
+        let due: Moment
+    }
+
+    static let memoryDelay = Duration.milliseconds(200)
+
+    /// Until then samples are stored as ever and make nothing else: it is computed from the store, they are part of it.
+    mutating func putOff(newest: Instant, at now: Now) {
+        memory = PendingMemory(newest: newest, due: now.moment + Self.memoryDelay)
+        due.windows = .never
+        due.beat = .never
+    }
+
+    /// Computes what was put off.
+    package mutating func rememberNow(at now: Now) {
+        guard let memory else { return }
+        self.memory = nil
+        begin(at: now, newest: memory.newest)
+        alertsMayDiffer = true
+        touchAll()
+    }
+
+    /// Nothing follows from what machines do yet: their time is not known, or what they did before is not.
+    var isBeforeUsage: Bool { isWaitingForClock || memory != nil }
+
     /// Computes all machines from the store, and marks the time since its last sample as not known.
     /// - Parameter newest: that sample; what is newer in the store was said since.
     mutating func remember(from start: Instant, newest: Instant?, at now: Now) {

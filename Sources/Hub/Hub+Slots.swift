@@ -57,7 +57,7 @@ extension Hub {
 
     /// Writes what is known of slots that began before `end` and are over, or of all that began, where the gateway ends.
     package mutating func writeSlots(upTo end: Instant, isEnd: Bool = false) {
-        guard !isWaitingForClock else { return }
+        guard !isBeforeUsage else { return }
         for index in machines.indices {
             guard let series = machines[index].slotSeries, !machines[index].unwritten.isEmpty else { continue }
             let slots = machines[index].usage.slots

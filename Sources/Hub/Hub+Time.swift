@@ -14,6 +14,7 @@ extension Hub {
     /// When `tick` must be called even if nothing arrives: when the first of what time alone brings is due, and at once
     /// where something arrived that is to be told.
     package var deadline: Moment {
+        if let memory { return min(lineDeadline, due.silence, memory.due) }
         guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
         return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat, due.order))
     }
@@ -48,6 +49,7 @@ extension Hub {
 
     /// Time has passed, or something arrived. Costs what is due.
     package mutating func tick(at now: Now) {
+        if let memory, now.moment >= memory.due { rememberNow(at: now) }
         look(at: now)
         serveLines(at: now)
         serveTurns(at: now)
@@ -71,7 +73,7 @@ extension Hub {
             }
         }
         if now.moment >= due.windows { book(at: now) } else { tellTouched(at: now) }
-        guard !isWaitingForClock else { return tellAlerts() }
+        guard !isBeforeUsage else { return tellAlerts() }
         if now.moment >= min(due.order, due.windows) { keepOrder(at: now) }
         if let again = windows.changesDue { due.windows = min(due.windows, again) }
         if now.moment >= due.windows {
@@ -86,6 +88,7 @@ extension Hub {
 
     /// Books every machine's time up to now, for who looks at it; otherwise that happens when a window closes.
     package mutating func settle(at now: Now) {
+        rememberNow(at: now)
         look(at: now)
         book(at: now)
     }
@@ -100,6 +103,7 @@ extension Hub {
 
     /// Says what is new about the machines that something was said about, and when they change by themselves.
     private mutating func tellTouched(at now: Now) {
+        guard memory == nil else { return }
         for index in touched {
             machines[index].isTouched = false
             var due = Moment.never
@@ -119,7 +123,7 @@ extension Hub {
             self.due.machines = min(self.due.machines, due)
             tellState(of: index, glance)
             if glance.lastEvent != machines[index].lastCorrection { tellCorrections(of: index) }
-            guard !isWaitingForClock else { continue }
+            guard !isBeforeUsage else { continue }
             noteOrder(of: index, at: now)
             noteSlots(of: index)
         }

@@ -48,6 +48,8 @@ package struct Hub {
     package var isWatched = false
     /// Not nil while the time is not known.
     var waiting: Waiting?
+    /// Not nil until what the store remembers has been computed.
+    var memory: PendingMemory?
     var waitingSeries: SeriesID?
     /// The first of what got its time after the gateway had started.
     var firstDated: Instant?
@@ -60,9 +62,10 @@ package struct Hub {
     /// - Parameters:
     ///   - doubt: why the clock is not believed yet; then everything begins with `clockIsKnown`.
     ///   - boot: the computer's start, as one word; the monotonic clock counts from there.
+    ///   - isHasty: hear what comes first, and compute a little later what is remembered; nothing else is done until then.
     package init(
         _ configuration: Configuration, store: RingStore, at now: Now, doubt: TimeKeeper.Doubt? = nil,
-        boot: String = "-"
+        boot: String = "-", isHasty: Bool = false
     ) {
         self.configuration = configuration
         self.store = store
@@ -107,7 +110,7 @@ package struct Hub {
         } else {
             let newest = store.newest
             _ = restamp(boot: boot, at: now)
-            begin(at: now, newest: newest)
+            if isHasty, let newest { putOff(newest: newest, at: now) } else { begin(at: now, newest: newest) }
         }
     }
 

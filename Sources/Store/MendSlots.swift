@@ -19,13 +19,19 @@ extension RingStore {
     /// Fewer series than these are quicker asked one by one.
     private static let fewTouched = 8
 
-    /// After opening: see above. A slot that the newest run has left open is so again: it is recorded later, as it would
-    /// have been.
-    func mendSlots() {
+    /// After opening: what `mendSlots` stands on.
+    func prepareMending() {
         rolledEnd = max(head.first, archive.runs.last?.end ?? 0)
         newestSlot = span(in: .slots)?.1 ?? .min
         newestAtOpening = newestSlot
-        guard keepsSlots else { return }
+        needsMending = keepsSlots
+    }
+
+    /// Once after opening, before slots are looked at or made. A slot that the newest run has left open is so again: it
+    /// is recorded later, as it would have been.
+    func mendSlots() {
+        guard needsMending else { return }
+        needsMending = false
         openSlots = [OpenSlot](repeating: OpenSlot(), count: catalog.infos.count)
         var touched: Touched = [:]
         for run in archive.runs.suffix(2) {

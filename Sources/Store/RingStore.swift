@@ -74,6 +74,8 @@ package final class RingStore {
 
     /// By the series' number.
     var openSlots: [OpenSlot] = []
+    /// Slots are as a crash may have left them. It takes a while to look, so that is done when they are wanted.
+    var needsMending = false
     /// How many runs were sealed.
     var sealNumber = 0
     /// Samples with ordinals below are in the slots.
@@ -134,7 +136,7 @@ package final class RingStore {
     package convenience init(opening region: any Region) throws(StoreError) {
         self.init(region, try Recovered(region))
         recallTails()
-        mendSlots()
+        prepareMending()
         do { try region.sync() } catch { return }
         isSettled = true
         durableEnd = cursor

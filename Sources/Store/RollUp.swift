@@ -217,6 +217,7 @@ extension RingStore {
     /// Slots that start in the range, in order, with what is not sealed yet. Before the first record, samples tell.
     func slotStates(_ series: UInt16, _ from: Int64, _ to: Int64) -> [SlotState] {
         guard isNumeric(series) else { return [] }
+        mendSlots()
         let from = SlotState.start(of: from) < from ? SlotState.start(of: from) + SlotState.length : from
         var states: [SlotState] = []
         var isSorted = true

@@ -79,6 +79,7 @@ extension RingStore {
     package func snapshot(_ id: SeriesID, from: Instant, to: Instant) -> SeriesSnapshot? {
         guard head.isKnown(id.raw), let info = catalog.info(UInt16(truncatingIfNeeded: id.raw)) else { return nil }
         let series = UInt16(truncatingIfNeeded: id.raw)
+        mendSlots()
         // Whole slots are asked for, too.
         let margin = SlotState.length
         let first = max(from.milliseconds, Int64.min + margin) - margin

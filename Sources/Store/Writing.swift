@@ -236,6 +236,8 @@ extension RingStore {
     func seal(merging: Bool = false) throws(StoreError) {
         if pending != nil { try syncNow() }
         guard pending == nil, cursor > head.first else { return }
+        // While the two newest runs are still those that opening found.
+        mendSlots()
         try holdBack(2 * (lastRunPages + 1))
         let sealed = cursor
         let first = min(sealed, max(head.first, archive.runs.last?.end ?? 0))

@@ -63,7 +63,7 @@ final class Gateway {
             isTrusted: configuration.lab.trustsClock || configuration.simulation != nil,
             speed: Int64(configuration.simulation?.speed ?? 1))
         let now = keeper.now(clock.now()) { SystemClock.trust }
-        hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: SystemClock.boot)
+        hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: SystemClock.boot, isHasty: true)
         // Ids go on rising after a restart, so that a page that comes back is not told old news as new.
         events = EventStream(firstID: UInt64(max(0, now.wall.milliseconds)))
         if let city = configuration.cities.first {

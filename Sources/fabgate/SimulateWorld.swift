@@ -415,7 +415,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         keeper = TimeKeeper(
             read, Self.system(isSynchronised: isSynchronised), newest: store.newest, release: SimulationPlan.start)
         lookAtClock()
-        hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: "\(boots)")
+        hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: "\(boots)", isHasty: true)
         if keeper.doubt != nil { waitsSince = waitsSince ?? time }
         hubDeadline = now.moment
         audit.revived(hub.store.recovery.lost)

@@ -54,6 +54,26 @@ private let morning = Instant("2026-11-23T00:00:00Z") ?? .distantPast
         }
     }
 
+    /// What is remembered is computed a moment after a start, with what was heard in that moment: it comes to the same.
+    @Test(arguments: [UInt64(8), 9]) func whatIsHeardBeforeMemoryCounts(seed: UInt64) throws {
+        var gateways = [
+            try VirtualGateway(seed: seed, start: morning), try VirtualGateway(seed: seed, start: morning),
+        ]
+        for index in gateways.indices {
+            for minutes: Int64 in [50, 59, 118, 119, 120] {
+                try gateways[index].run(until: morning + .minutes(minutes))
+                // So that something is said in that moment.
+                gateways[index].pass(max(1, (gateways[index].lab.nextEvent - gateways[index].now.wall).milliseconds - 1))
+                try gateways[index].restart(isHasty: index == 1)
+            }
+            try gateways[index].run(until: morning + .minutes(190))
+        }
+        #expect(gateways[0].closed.count >= 3)
+        #expect(gateways[0].closed == gateways[1].closed, "seed \(seed)")
+        let readings = gateways.map(\.hub.tally.readings)
+        #expect(readings[0] > 0 && readings[0] == readings[1])
+    }
+
     /// While the gateway is off, nothing is known, and energy is bridged by the counters.
     @Test func offMeansUnknown() throws {
         var gateway = try VirtualGateway(seed: 6, start: morning)

@@ -63,9 +63,9 @@ struct VirtualGateway {
     mutating func loseBroker() { hub.broker(0, isUp: false, "connection lost", at: now) }
 
     /// The hub's process ends here and another one starts, with what the region holds.
-    mutating func restart() throws {
+    mutating func restart(isHasty: Bool = true) throws {
         _ = try hub.store.commit()
-        hub = Hub(configuration, store: try RingStore(opening: region), at: now)
+        hub = Hub(configuration, store: try RingStore(opening: region), at: now, isHasty: isHasty)
         connect()
     }
 
