@@ -29,6 +29,7 @@ struct ShellyReport {
     private var hasToldOfOthers = false
     /// Which device it is, by its MAC address: another one in its place has another counter.
     private var identity = Identity()
+    private var speaker: UInt64?
     private var remembered: String?
 
     init(_ settings: ShellySettings, tellsUptime: Bool, step: Double) {
@@ -150,11 +151,16 @@ struct ShellyReport {
 
     /// Who speaks now; before what it says is read. What says so is whole JSON, no checksum is needed.
     mutating func reportExchange(_ address: UInt64, at time: Instant? = nil, _ out: inout Outbox) {
-        let isOther = identity.isOther(address, isProved: true)
-        guard isOther || identity.memory != remembered else { return }
-        if isOther { out.report(places.exchange, event: "another MAC address", at: time) }
-        remembered = identity.memory
-        if let remembered { out.remember(remembered) }
+        // Nearly always: nobody is asked for a text of it then.
+        guard address != speaker else { return }
+        speaker = address
+        if identity.isOther(address, isProved: true) {
+            out.report(places.exchange, event: "another MAC address", at: time)
+        }
+        if let memory = identity.memory, memory != remembered {
+            remembered = memory
+            out.remember(memory)
+        }
     }
 
     /// After a restart: who spoke last.
