@@ -183,7 +183,7 @@ package final class MQTTClient {
         loop.watch(descriptor, .read) { [self] readiness in
             if readiness.contains(.write) { flush(session) }
             guard readiness != .write, isAlive(session, 0) else { return }
-            gathering.wait()
+            gather()
             drain(session)
         }
         keepAlive(session)
@@ -248,15 +248,24 @@ package final class MQTTClient {
 
     // MARK: Traffic
 
+    /// Waits for more, where that is worth it.
+    private func gather() {
+        let pause = gathering.pause(at: SystemClock.realNow().moment)
+        guard pause > 0 else { return }
+        var time = timespec(tv_sec: 0, tv_nsec: pause)
+        nanosleep(&time, nil)
+    }
+
     /// Reads everything that is there, has it committed, and acknowledges it.
     private func drain(_ session: MQTTSession) {
+        let start = SystemClock.realNow().moment
         isDraining = true
         messages = 0
         let (code, isCut) = relay.map { read(session, through: $0) } ?? read(session)
         sayRefusals(session)
         if messages > 0 { onDrained() }
         isDraining = false
-        gathering.found(messages, isCut: isCut)
+        gathering.found(messages, isCut: isCut, at: start)
         if isAlive(session, code) {
             flush(session)
             // TLS may hold decrypted messages that the descriptor does not show.
