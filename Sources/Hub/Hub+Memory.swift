@@ -95,7 +95,7 @@ extension Hub {
     }
 
     /// Computes what was put off.
-    package mutating func rememberNow(at now: Now) {
+    mutating func rememberNow(at now: Now) {
         guard let memory else { return }
         self.memory = nil
         begin(at: now, newest: memory.newest)

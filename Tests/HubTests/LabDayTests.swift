@@ -63,7 +63,8 @@ private let morning = Instant("2026-11-23T00:00:00Z") ?? .distantPast
             for minutes: Int64 in [50, 59, 118, 119, 120] {
                 try gateways[index].run(until: morning + .minutes(minutes))
                 // So that something is said in that moment.
-                gateways[index].pass(max(1, (gateways[index].lab.nextEvent - gateways[index].now.wall).milliseconds - 1))
+                gateways[index].pass(
+                    max(1, (gateways[index].lab.nextEvent - gateways[index].now.wall).milliseconds - 1))
                 try gateways[index].restart(isHasty: index == 1)
             }
             try gateways[index].run(until: morning + .minutes(190))
