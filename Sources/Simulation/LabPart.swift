@@ -14,6 +14,10 @@ protocol LabPart: Sendable {
     mutating func tick(_ out: inout [Emission])
     /// Bytes on a wire, of which some may be for it; what it answers.
     mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]]
+    /// A message of the gateway on the broker, which may be for it; what it answers there.
+    mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission]
+    /// What it answers over HTTP to a question for a path; nil where it does not answer there.
+    func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])?
     /// Its plug loses the mains for a moment; false where it has none.
     mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool
     /// Somebody sets the count of its plug to zero; false where it has none.
@@ -22,6 +26,8 @@ protocol LabPart: Sendable {
 
 extension LabPart {
     mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] { [] }
+    mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] { [] }
+    func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])? { nil }
     mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool { false }
     mutating func resetCounter(at: Instant) -> Bool { false }
 }

@@ -37,6 +37,9 @@ package struct LinkFaults: Sendable {
         random = SeededRandom(seed)
     }
 
+    /// Whether a question over HTTP, or its answer, gets lost.
+    package mutating func loses() -> Bool { isBad && random.chance(rates.drop) }
+
     /// What arrives of one thing that was said.
     package mutating func pass(_ emission: Emission, _ emit: (Emission) -> Void) {
         pass(emission, said: .distantPast) { arrived, _ in emit(arrived) }

@@ -2,7 +2,8 @@ package import Model
 
 /// A lab of up to thirty machines and more, as a maker space has them, each living from event to event:
 ///
-///     printer-N   OctoPrint (base `octo/N`) on Tasmota plug `printer-plug-N`
+///     printer-N   on Tasmota plug `printer-N-plug`: OctoPrint (base `octo/N`), or from the third on Bambu Lab (serial
+///                 01P00A00000000N, 00M00A00000000N), Klipper (instance `klipper-N`) and PrusaLink, too
 ///     a tool-N    Tasmota plug `tool-N`, or `tool-N-plug` where two tools have the same name
 ///     plant-N     PZEM-016, unit N on wire `bus1`
 ///     laser-1     Grbl on wire `grbl`, SDM120 unit 1 on wire `bus3`
@@ -16,15 +17,23 @@ package struct MakerSpace: SimulatedPlace {
             /// The class of what it does, and the power that tells it, W.
             case tool(machineClass: String, idleBelow: Int, runningAbove: Int)
             case printer
+            case networkPrinter(PrinterLanguage)
             case plant(unit: Int)
             case laser
             case press
             case bench
         }
+        /// What printers speak that are on the network by themselves.
+        package enum PrinterLanguage: Hashable, Sendable { case bambuP1, bambuX1, klipper, prusa }
         package let machine: String
         package let kind: Kind
         /// Stands behind the names of its topics and wires.
         package let number: Int
+
+        /// Of a Bambu Lab printer.
+        package var serialNumber: String {
+            (kind == .networkPrinter(.bambuX1) ? "00M00A" : "01P00A") + String("00000000\(number)".suffix(9))
+        }
     }
 
     package let places: [Place]
@@ -46,6 +55,10 @@ package struct MakerSpace: SimulatedPlace {
         ("sewing", .sewing), ("bench", nil), ("printer", nil), ("soldering", .soldering), ("saw", .saw),
         ("plant", nil), ("printer", nil), ("mill", .mill), ("shredder", .shredder),
     ]
+    /// Of the printers, in their order; nil is OctoPrint.
+    private static let languages: [Place.PrinterLanguage?] = [
+        nil, nil, .bambuP1, .klipper, .prusa, .bambuX1, nil, .klipper,
+    ]
     private static let plants: [ToolKind] = [.compressor, .extractor, .kiln]
     private static let classes: [String: (name: String, idle: Int, running: Int)] = [
         "shredder": ("plastic_shredding", 20, 150), "mill": ("cnc_milling", 100, 250),
@@ -65,7 +78,7 @@ package struct MakerSpace: SimulatedPlace {
             let number = counts[name] ?? 1
             let kind: Place.Kind
             switch name {
-            case "printer": kind = .printer
+            case "printer": kind = languages[(number - 1) % languages.count].map { .networkPrinter($0) } ?? .printer
             case "press": kind = .press
             case "laser": kind = .laser
             case "plant": kind = .plant(unit: number)
@@ -94,6 +107,15 @@ package struct MakerSpace: SimulatedPlace {
         case .printer:
             return Printer(
                 profile, random: random, start: start, plug: "\(place.machine)-plug", base: "octo/\(place.number)")
+        case .networkPrinter(let language):
+            let spoken: NetworkPrinter.Language =
+                switch language {
+                case .bambuP1: .bambu(serial: place.serialNumber, sendsAll: false)
+                case .bambuX1: .bambu(serial: place.serialNumber, sendsAll: true)
+                case .klipper: .klipper(name: "klipper-\(place.number)")
+                case .prusa: .prusa
+                }
+            return NetworkPrinter(profile, spoken, plug: "\(place.machine)-plug", random: random, start: start)
         case .press:
             return Press(
                 profile, random: random, start: start, bus: "press-bus-\(place.number)",
@@ -155,12 +177,28 @@ package struct MakerSpace: SimulatedPlace {
         return replies
     }
 
+    package mutating func received(_ payload: [UInt8], topic: String, at time: Instant) -> [Emission] {
+        while earliest.time <= time { tick(earliest.index, at: earliest.time) }
+        now = max(now, time)
+        var answers: [Emission] = []
+        for index in parts.indices {
+            if case .networkPrinter = places[index].kind {
+                answers += parts[index].received(payload, topic: topic, at: now)
+            }
+        }
+        return answers
+    }
+
+    package func answer(_ path: String, of machine: String, at time: Instant) -> (status: Int, body: [UInt8])? {
+        places.firstIndex { $0.machine == machine }.flatMap { parts[$0].answer(path, at: time) }
+    }
+
     private static func listens(_ place: Place, to wire: String) -> Bool {
         switch place.kind {
         case .plant: wire == "bus1"
         case .laser: wire == "grbl" || wire == "bus3"
         case .press: wire == "press-bus-\(place.number)"
-        case .tool, .printer, .bench: false
+        case .tool, .printer, .networkPrinter, .bench: false
         }
     }
 

@@ -1,7 +1,8 @@
 import Model
 
 /// What a printer that is on does, whatever it speaks: waits, heats, prints, is paused, and ends each print one way or
-/// another. Lives in steps of five seconds while it is busy or hot, and of a minute while it is cold.
+/// another. Lives in steps of five seconds while it is busy or hot, and of a minute while it is cold; in a lab that is
+/// played coarsely in steps of half a minute, and from one event to the next.
 struct PrintSession: Sendable {
     enum Phase: Hashable { case idle, heating, printing, paused }
 
@@ -33,10 +34,18 @@ struct PrintSession: Sendable {
     private var phaseEnds: Instant
     private let profile: LabProfile
     private var random: SeededRandom
-    private static let step = Duration.seconds(5)
+    /// What heating up is: most printers tell it from printing.
+    private let heating: MachineState
+    /// Seconds, of which heaters take five at once.
+    private let step: Int64
 
-    init(_ profile: LabProfile, random: SeededRandom, start: Instant, number: Int = 100) {
+    init(
+        _ profile: LabProfile, random: SeededRandom, start: Instant, number: Int = 100,
+        heating: MachineState = .preparing
+    ) {
         self.profile = profile
+        self.heating = heating
+        step = profile.isCoarse ? 30 : 5
         self.random = random
         self.number = number
         began = start
@@ -68,7 +77,7 @@ struct PrintSession: Sendable {
     mutating func tick() -> [Change] {
         let at = next
         var changes: [Change] = []
-        heat()
+        for _ in 0..<step / 5 { heat() }
         switch phase {
         case .idle: if at >= phaseEnds { rest(at, &changes) }
         case .heating:
@@ -85,7 +94,8 @@ struct PrintSession: Sendable {
         }
         let watts = isBusy ? (phase == .heating ? 240.0 : 95) : 8.0
         record.set(watts: watts, at: at)
-        next = at + (isBusy || nozzle > 40 ? Self.step : min(.seconds(60), max(Self.step, phaseEnds - at)))
+        let pause = max(.seconds(step), phaseEnds - at)
+        next = at + (isBusy || nozzle > 40 ? .seconds(step) : profile.isCoarse ? pause : min(.seconds(60), pause))
         return changes
     }
 
@@ -106,7 +116,9 @@ struct PrintSession: Sendable {
             phaseEnds = at + .seconds(random.seconds(30, 600))
             return changes.append(.confirmed)
         }
-        guard profile.isOpen(at: at) else { return phaseEnds = at + .seconds(random.seconds(300, 900)) }
+        guard profile.comes(at: at, &random) else {
+            return phaseEnds = profile.nextOpening(after: at) + .seconds(random.seconds(300, 900))
+        }
         let draw = random.between(0, 1)
         outcome = draw < 0.7 ? .completed : draw < 0.88 ? .cancelled : .failed
         whole = random.seconds(900, 9000)
@@ -116,12 +128,12 @@ struct PrintSession: Sendable {
         printed = 0
         number += 1
         began = at
-        enter(.heating, .preparing, at)
+        enter(.heating, heating, at)
         changes.append(.began)
     }
 
     private mutating func print(_ at: Instant, _ changes: inout [Change]) {
-        printed = min(stops, printed + 5)
+        printed = min(stops, printed + step)
         if let pause = pauseAt, printed >= pause {
             pauseAt = nil
             phaseEnds = at + .seconds(random.seconds(60, 600))

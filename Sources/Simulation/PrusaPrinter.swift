@@ -11,7 +11,8 @@ struct PrusaPrinter: Sendable {
     private var last: (id: Int, state: String)?
 
     init(_ profile: LabProfile, random: SeededRandom, start: Instant) {
-        session = PrintSession(profile, random: random, start: start, number: 400)
+        // It says PRINTING from the beginning on.
+        session = PrintSession(profile, random: random, start: start, number: 400, heating: .running)
     }
 
     var record: MachineRecord { session.record }

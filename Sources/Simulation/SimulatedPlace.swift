@@ -22,6 +22,10 @@ package protocol SimulatedPlace: Sendable {
     mutating func advance(to time: Instant, _ emit: (Emission) -> Void)
     /// Bytes for the devices on a serial wire, and what they answer; nothing on a wire that does not exist.
     mutating func received(_ bytes: [UInt8], on wire: String, at time: Instant) -> [[UInt8]]
+    /// A message of the gateway on the broker, and what the devices that it is for answer there.
+    mutating func received(_ payload: [UInt8], topic: String, at time: Instant) -> [Emission]
+    /// What a machine answers over HTTP to a question for a path; nil where it does not answer there.
+    func answer(_ path: String, of machine: String, at time: Instant) -> (status: Int, body: [UInt8])?
     /// What really happened until now.
     var truth: Truth { get }
     /// What an answer on a wire tells, whose first byte is `unit`: on a bus the number of who answers. nil where nobody
@@ -32,4 +36,9 @@ package protocol SimulatedPlace: Sendable {
     mutating func cutPower(of machine: String) -> Bool
     /// Somebody sets the count of a machine's plug to zero. False where the machine has no plug.
     mutating func resetCounter(of machine: String) -> Bool
+}
+
+extension SimulatedPlace {
+    package mutating func received(_ payload: [UInt8], topic: String, at time: Instant) -> [Emission] { [] }
+    package func answer(_ path: String, of machine: String, at time: Instant) -> (status: Int, body: [UInt8])? { nil }
 }

@@ -109,7 +109,7 @@ extension SimulationAudit {
         // A word about a job's end comes with it, or up to hours later.
         for end in truth.jobEnds(machine, from: from - .hours(8), to: to) {
             if end >= from { hour.jobs += 1 }
-            guard let word = jobWords[index].first(where: { $0.said >= end && $0.said <= end + .seconds(3) }) else {
+            guard let word = jobWords[index].first(where: { $0.said >= end && $0.said <= end + jobWait[index] }) else {
                 // Nobody said it; that a print is over may be told from what came after.
                 hour.jobsMost += 1
                 continue

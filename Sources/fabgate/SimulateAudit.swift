@@ -70,6 +70,8 @@ package struct SimulationAudit: Sendable {
     var resets: [[Instant]]
     private let indices: [String: Int]
     let countsJobs: [Bool]
+    /// So long after its end a job is told of: at once, or at the next question.
+    let jobWait: [Duration]
     private var lastSync = SimulationPlan.start
     private var lastTally: Tally?
     /// Truth is compared so long after, when late words have come.
@@ -119,7 +121,15 @@ package struct SimulationAudit: Sendable {
         booked = machines.map { _ in ([:], 0) }
         resets = machines.map { _ in [] }
         indices = Dictionary(uniqueKeysWithValues: machines.enumerated().map { ($1.id, $0) })
-        countsJobs = machines.map { $0.devices.contains { configuration.devices[$0].driverName == "octoprint" } }
+        countsJobs = machines.map { machine in
+            machine.devices.contains {
+                ["octoprint", "bambu", "moonraker", "prusalink"].contains(configuration.devices[$0].driverName)
+            }
+        }
+        jobWait = machines.map { machine in
+            let asked = machine.devices.first { configuration.devices[$0].info.link == .http }
+            return asked.flatMap { configuration.devices[$0].every }.map { $0 + .seconds(3) } ?? .seconds(3)
+        }
     }
 
     // MARK: what happens

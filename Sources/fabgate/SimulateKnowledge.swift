@@ -168,7 +168,11 @@ struct Audience {
     }
     struct Listener {
         let machine: Int
-        let sense: Sense
+        var sense: Sense
+        /// The broker keeps it for a gateway that is away; printers on the network publish with QoS 0.
+        var isKept = true
+        /// Of what it tells, the message itself says more than its topic.
+        var speaks: String?
     }
 
     private let configuration: Configuration
@@ -182,6 +186,39 @@ struct Audience {
         let found = find(topic)
         known[topic] = .some(found)
         return found
+    }
+
+    /// The same where what is told depends on the message.
+    mutating func listener(topic: String, _ payload: [UInt8]) -> Listener? {
+        guard var listener = listener(topic: topic) else { return nil }
+        if let driver = listener.speaks { listener.sense = Self.sense(of: driver, payload) }
+        return listener
+    }
+
+    /// Who is asked over HTTP by this device, and what the answer tells.
+    func listener(device: Int, _ body: [UInt8]) -> Listener? {
+        machine(of: device).map {
+            Listener(machine: $0, sense: Self.sense(of: configuration.devices[device].driverName, body))
+        }
+    }
+
+    private static func sense(of driver: String, _ payload: [UInt8]) -> Sense {
+        func has(_ word: String) -> Bool { payload.firstRange(of: Array(word.utf8)) != nil }
+        switch driver {
+        case "bambu":
+            guard has("\"gcode_state\"") else { return [] }
+            return has("\"FINISH\"") || has("\"FAILED\"") ? [.state, .jobEnd] : .state
+        case "moonraker":
+            // A change without the state may follow a state that got lost, and a print that has not printed for a moment
+            // yet may heat as well as print.
+            guard has("\"state\":\""), has("\"standby\"") || !has("\"print_duration\":0,") else { return [] }
+            let isOver = ["complete", "cancelled", "error"].contains { has("\"state\":\"\($0)\"") }
+            return isOver ? [.state, .jobEnd] : .state
+        case "prusalink":
+            guard has("\"printer\"") else { return [] }
+            return ["FINISHED", "STOPPED", "ERROR"].contains { has("\"\($0)\"") } ? [.state, .jobEnd] : .state
+        default: return .state
+        }
     }
 
     private func find(_ topic: String) -> Listener? {
@@ -200,6 +237,8 @@ struct Audience {
                 if ["PrintDone", "PrintFailed", "PrintCancelled"].contains(where: { topic.hasSuffix("/\($0)") }) {
                     sense = .jobEnd
                 }
+            case "bambu", "moonraker":
+                return Listener(machine: machine, sense: [], isKept: false, speaks: device.driverName)
             default: sense = .state
             }
             return Listener(machine: machine, sense: sense)

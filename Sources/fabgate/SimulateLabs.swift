@@ -111,6 +111,19 @@ package enum SimulatedLabs {
             devices.append("id: \(id)-host, driver: octoprint, mqtt: main, topic: octo/\(place.number)")
             devices.append(plug)
             machines.append("id: \(id), class: three_d_printing, devices: [\(id)-host, \(id)-plug]")
+        case .networkPrinter(let language):
+            let speaks =
+                switch language {
+                case .bambuP1:
+                    "driver: bambu, model: bambu-p1-a1, mqtt: main, serial_number: \(place.serialNumber), every: 4 min"
+                case .bambuX1:
+                    "driver: bambu, model: bambu-x1-h2, mqtt: main, serial_number: \(place.serialNumber), every: 4 min"
+                case .klipper: "driver: moonraker, mqtt: main, topic: klipper-\(place.number), every: 4 min"
+                case .prusa: "driver: prusalink, url: \"http://\(id).local\", every: 60 s, silence: 10 min"
+                }
+            devices.append("id: \(id)-host, \(speaks)")
+            devices.append(plug)
+            machines.append("id: \(id), class: three_d_printing, devices: [\(id)-host, \(id)-plug]")
         case .plant(let unit):
             wire("bus1")
             devices.append(

@@ -207,9 +207,14 @@ package final class SimulatedWorld<Book: RollupBook> {
     private func connect() {
         for broker in configuration.brokers.indices { hub.broker(broker, isUp: true, "connected", at: now) }
         for line in configuration.lines.indices { hub.line(line, isOpen: true, "open", at: now) }
+        for endpoint in configuration.endpoints.indices { hub.open(endpoint: endpoint, at: now) }
     }
 
     private func say(_ emission: Emission) {
+        // Over one connection with QoS 0 a message gets lost, but comes neither twice nor late.
+        if case .publish(let topic, _, _) = emission, audience.listener(topic: topic)?.isKept == false {
+            return link.loses() ? () : hear(emission, said: time)
+        }
         var heard: [(Emission, Instant)] = []
         link.pass(emission, said: time) { heard.append(($0, $1)) }
         for (emission, said) in heard { hear(emission, said: said) }
@@ -226,6 +231,8 @@ package final class SimulatedWorld<Book: RollupBook> {
                 return
             }
             let listener = audience.listener(topic: topic)
+            let isAway = isDeadUntil != nil || listener.map { held[$0.machine] != nil } ?? false
+            if isAway, listener?.isKept == false { return }
             let message = Message(topic: topic, payload: payload, said: said, machine: listener?.machine)
             if let machine = listener?.machine, held[machine] != nil { return queue.append(message) }
             if isDeadUntil != nil {
@@ -252,11 +259,10 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     private func take(_ message: Message) {
-        if let listener = audience.listener(topic: message.topic) {
-            audit.heard(listener, said: message.said, at: time)
-        }
+        let listener = audience.listener(topic: message.topic, message.payload)
+        if let listener { audit.heard(listener, said: message.said, at: time) }
         hub.message(message.payload.span, topic: message.topic, isRetained: false, broker: 0, at: now)
-        if storeDisk != nil { unacknowledged.append(message) }
+        if storeDisk != nil, listener?.isKept ?? true { unacknowledged.append(message) }
     }
 
     /// The broker hands over what it kept and may.
@@ -280,11 +286,29 @@ package final class SimulatedWorld<Book: RollupBook> {
                         hubDeadline = now.moment
                     }
                 case .window(let window): close(window)
-                case .publish, .ask, .event, .log: break
+                case .publish(_, let topic, let payload):
+                    for emission in lab.received(payload, topic: topic, at: time) {
+                        say(emission)
+                        hubDeadline = now.moment
+                    }
+                case .ask(let endpoint, let number, let path, _, _): ask(endpoint, number, path)
+                case .event, .log: break
                 }
             }
             effects = hub.takeEffects()
         }
+    }
+
+    /// A question over HTTP, which is answered at once or not at all.
+    private func ask(_ endpoint: Int, _ number: UInt64, _ path: String) {
+        hubDeadline = now.moment
+        guard let device = configuration.devices.firstIndex(where: { $0.endpoint == endpoint }),
+            let machine = configuration.machines.firstIndex(where: { $0.devices.contains(device) }),
+            held[machine] == nil, !link.loses(),
+            let (status, body) = lab.answer(path, of: configuration.machines[machine].id, at: time)
+        else { return hub.noAnswer("no answer in time", number: number, endpoint: endpoint, at: now) }
+        if let listener = audience.listener(device: device, body) { audit.heard(listener, said: time, at: time) }
+        hub.answer(body.span, status: status, path: path, number: number, endpoint: endpoint, at: now)
     }
 
     // MARK: the store

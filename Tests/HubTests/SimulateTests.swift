@@ -118,6 +118,21 @@ private func hours(_ book: some RollupBook) throws -> [Int: [CityLink.MachineUsa
         }
     }
 
+    /// Bambu Lab, Klipper and Prusa printers, whose words the broker keeps for nobody, among the others of a maker space.
+    @Test(arguments: [1, 2] as [UInt64]) func printersOfEveryProtocolAreAccountedFor(seed: UInt64) throws {
+        let audit = try audit(plan(15, seed, seed == 1 ? [] : [.drop, .kill, .city], machines: 21))
+        #expect(audit.violations == [], "seed \(seed)")
+        for number in 3...6 {
+            let row = try #require(audit.rows.first { $0.machine == "printer-\(number)" })
+            let held = try #require(row.jobsHeld)
+            #expect(row.jobsTrue > 1 && held > 0 && row.energyHeld > 0 && row.busyHeld > 3_600_000, "seed \(seed)")
+            guard seed == 1 else { continue }
+            #expect(held == row.jobsTrue, "printer-\(number)")
+            let wrong = (row.busyHeld - row.busyTrue).magnitude
+            #expect(wrong * 50 <= row.busyTrue.magnitude, "printer-\(number): \(row.busyHeld) of \(row.busyTrue) ms")
+        }
+    }
+
     /// A collector that adds what it is sent again is found out.
     @Test func addingInsteadOfReplacingIsFound() throws {
         let audit = try world(plan(16, 1, [.city], machines: 3), AddingBook()).audit
