@@ -1,21 +1,28 @@
 // Time as the gateway's pure parts see it: always an argument, never asked for. Only Ports can read a clock.
+//
+// Inlinable, and with every comparison written out: other modules compare times for each sample, and a call of the
+// standard library's default for `>` costs more than all that surrounds it.
 
 /// A point on the gateway's monotonic clock, in nanoseconds since an arbitrary start. It never jumps; use it for
 /// intervals and time-outs.
 package struct Moment: Comparable, Hashable, Sendable {
     package var nanoseconds: Int64
 
-    package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+    @inlinable package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
     /// A moment so far ahead that it never comes.
     package static let never = Moment(nanoseconds: .max)
 
-    package static func < (a: Moment, b: Moment) -> Bool { a.nanoseconds < b.nanoseconds }
-    package static func + (a: Moment, b: Duration) -> Moment {
+    @inlinable package static func == (a: Moment, b: Moment) -> Bool { a.nanoseconds == b.nanoseconds }
+    @inlinable package static func < (a: Moment, b: Moment) -> Bool { a.nanoseconds < b.nanoseconds }
+    @inlinable package static func <= (a: Moment, b: Moment) -> Bool { a.nanoseconds <= b.nanoseconds }
+    @inlinable package static func > (a: Moment, b: Moment) -> Bool { a.nanoseconds > b.nanoseconds }
+    @inlinable package static func >= (a: Moment, b: Moment) -> Bool { a.nanoseconds >= b.nanoseconds }
+    @inlinable package static func + (a: Moment, b: Duration) -> Moment {
         let (sum, overflow) = a.nanoseconds.addingReportingOverflow(b.milliseconds &* 1_000_000)
         return overflow ? .never : Moment(nanoseconds: sum)
     }
-    package static func - (a: Moment, b: Moment) -> Duration {
+    @inlinable package static func - (a: Moment, b: Moment) -> Duration {
         Duration(milliseconds: (a.nanoseconds - b.nanoseconds) / 1_000_000)
     }
 }
@@ -23,42 +30,50 @@ package struct Moment: Comparable, Hashable, Sendable {
 /// A length of time in whole milliseconds; the resolution of everything that is stored or configured.
 package struct Duration: Comparable, Hashable, Sendable {
     package var milliseconds: Int64
-    package init(milliseconds: Int64) { self.milliseconds = milliseconds }
-    package static func seconds(_ s: Int64) -> Duration { Duration(milliseconds: s * 1000) }
-    package static func milliseconds(_ ms: Int64) -> Duration { Duration(milliseconds: ms) }
-    package static func minutes(_ m: Int64) -> Duration { Duration(milliseconds: m * 60_000) }
-    package static func hours(_ h: Int64) -> Duration { Duration(milliseconds: h * 3_600_000) }
+    @inlinable package init(milliseconds: Int64) { self.milliseconds = milliseconds }
+    @inlinable package static func seconds(_ s: Int64) -> Duration { Duration(milliseconds: s * 1000) }
+    @inlinable package static func milliseconds(_ ms: Int64) -> Duration { Duration(milliseconds: ms) }
+    @inlinable package static func minutes(_ m: Int64) -> Duration { Duration(milliseconds: m * 60_000) }
+    @inlinable package static func hours(_ h: Int64) -> Duration { Duration(milliseconds: h * 3_600_000) }
     package static let zero = Duration(milliseconds: 0)
-    package static func < (a: Duration, b: Duration) -> Bool { a.milliseconds < b.milliseconds }
-    package static func + (a: Duration, b: Duration) -> Duration {
+    @inlinable package static func == (a: Duration, b: Duration) -> Bool { a.milliseconds == b.milliseconds }
+    @inlinable package static func < (a: Duration, b: Duration) -> Bool { a.milliseconds < b.milliseconds }
+    @inlinable package static func <= (a: Duration, b: Duration) -> Bool { a.milliseconds <= b.milliseconds }
+    @inlinable package static func > (a: Duration, b: Duration) -> Bool { a.milliseconds > b.milliseconds }
+    @inlinable package static func >= (a: Duration, b: Duration) -> Bool { a.milliseconds >= b.milliseconds }
+    @inlinable package static func + (a: Duration, b: Duration) -> Duration {
         Duration(milliseconds: a.milliseconds + b.milliseconds)
     }
-    package static func * (a: Duration, n: Int64) -> Duration { Duration(milliseconds: a.milliseconds * n) }
-    package static func / (a: Duration, n: Int64) -> Duration { Duration(milliseconds: a.milliseconds / n) }
+    @inlinable package static func * (a: Duration, n: Int64) -> Duration { Duration(milliseconds: a.milliseconds * n) }
+    @inlinable package static func / (a: Duration, n: Int64) -> Duration { Duration(milliseconds: a.milliseconds / n) }
 }
 
 /// An instant of civil time: milliseconds since 1970-01-01T00:00:00Z. Everything that is stored carries one.
 package struct Instant: Comparable, Hashable, Sendable {
     package var milliseconds: Int64
 
-    package init(milliseconds: Int64) { self.milliseconds = milliseconds }
+    @inlinable package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
     package static let distantPast = Instant(milliseconds: .min / 4)
     package static let distantFuture = Instant(milliseconds: .max / 4)
 
-    package static func < (a: Instant, b: Instant) -> Bool { a.milliseconds < b.milliseconds }
-    package static func + (a: Instant, b: Duration) -> Instant {
+    @inlinable package static func == (a: Instant, b: Instant) -> Bool { a.milliseconds == b.milliseconds }
+    @inlinable package static func < (a: Instant, b: Instant) -> Bool { a.milliseconds < b.milliseconds }
+    @inlinable package static func <= (a: Instant, b: Instant) -> Bool { a.milliseconds <= b.milliseconds }
+    @inlinable package static func > (a: Instant, b: Instant) -> Bool { a.milliseconds > b.milliseconds }
+    @inlinable package static func >= (a: Instant, b: Instant) -> Bool { a.milliseconds >= b.milliseconds }
+    @inlinable package static func + (a: Instant, b: Duration) -> Instant {
         Instant(milliseconds: a.milliseconds + b.milliseconds)
     }
-    package static func - (a: Instant, b: Duration) -> Instant {
+    @inlinable package static func - (a: Instant, b: Duration) -> Instant {
         Instant(milliseconds: a.milliseconds - b.milliseconds)
     }
-    package static func - (a: Instant, b: Instant) -> Duration {
+    @inlinable package static func - (a: Instant, b: Instant) -> Duration {
         Duration(milliseconds: a.milliseconds - b.milliseconds)
     }
 
     /// The last multiple of `step` at or before this instant, counted from 1970-01-01T00:00:00Z.
-    package func floor(to step: Duration) -> Instant {
+    @inlinable package func floor(to step: Duration) -> Instant {
         let (q, r) = milliseconds.quotientAndRemainder(dividingBy: step.milliseconds)
         return Instant(milliseconds: (r < 0 ? q - 1 : q) * step.milliseconds)
     }
