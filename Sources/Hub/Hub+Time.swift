@@ -58,9 +58,9 @@ extension Hub {
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
             keepMemories(at: now.wall)
             if beats % (Self.mouldNoteEvery.milliseconds / Self.beat.milliseconds) == 0 { noteMoulds(at: now.wall) }
+            // Two accounts of mass drift apart, or meet, without a word of anybody, but not within a minute.
+            if beats % 5 == 0 { alertsMayDiffer = true }
             beats += 1
-            // Two accounts of mass drift apart, or meet, without a word of anybody.
-            alertsMayDiffer = true
         }
         if now.moment >= due.machines {
             due.machines = .never
