@@ -85,7 +85,8 @@ extension Hub {
         let due: Moment
     }
 
-    static let memoryDelay = Duration.milliseconds(200)
+    /// Longer than a start takes on a slow board that has much else to do.
+    static let memoryDelay = Duration.seconds(1)
 
     /// Until then samples are stored as ever and make nothing else: it is computed from the store, they are part of it.
     mutating func putOff(newest: Instant, at now: Now) {

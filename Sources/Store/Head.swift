@@ -95,6 +95,9 @@ struct Head {
     }
 
     /// A known series of which no sample has been seen.
+    func lacksLast(_ series: UInt16) -> Bool { isKnown(UInt32(series)) && tails[Int(series)].tag == .lost }
+
+    /// Whether there is such a series.
     var hasSeriesWithoutLast: Bool { tails.contains { $0.isKnown && $0.tag == .lost } }
 
     /// The series' last sample, from the archive; what is known already counts more.

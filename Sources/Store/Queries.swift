@@ -147,29 +147,27 @@ extension RingStore {
         defer { self.columns = columns }
         var pages = 0
         for run in archive.runs.reversed() {
-            var last: [UInt16: Int] = [:]
-            var newest: [UInt16: Int64] = [:]
-            var total = 0
-            var counts: [(series: UInt16, count: Int)] = []
+            var tails: [UInt16: (index: Int, newest: Int64)] = [:]
             columns.removeAll()
             for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
                 pages += 1
-                readChunks(sequence, of: nil, into: &columns) { series, count in
-                    total += count
-                    last[series] = total - 1
-                    counts.append((series, count))
+                guard let place = sound(sequence) else { continue }
+                let page = cache.pages[place]
+                let bytes = page.bytes.span
+                var reader = ChunkReader(bytes, used: page.used)
+                while let chunk = reader.next(bytes) {
+                    // Most stand in the newest run, so that of older ones hardly anything is read.
+                    guard head.lacksLast(chunk.series) else { continue }
+                    let before = columns.count
+                    guard reader.decode(chunk, bytes, into: &columns), columns.count > before else { continue }
+                    var newest = tails[chunk.series]?.newest ?? .min
+                    for time in columns.times[before...] { newest = max(newest, time) }
+                    tails[chunk.series] = (columns.count - 1, newest)
                 }
             }
-            var at = 0
-            for chunk in counts {
-                for time in columns.times[at..<at + chunk.count] {
-                    newest[chunk.series] = max(newest[chunk.series] ?? .min, time)
-                }
-                at += chunk.count
-            }
-            for (series, index) in last {
+            for (series, tail) in tails {
                 head.recall(
-                    series, time: columns.times[index], newest: newest[series] ?? .min, columns.value(index))
+                    series, time: columns.times[tail.index], newest: tail.newest, columns.value(tail.index))
             }
             if pages >= 256 || !head.hasSeriesWithoutLast { return }
         }
