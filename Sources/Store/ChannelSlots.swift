@@ -193,7 +193,9 @@ struct SlotState {
         var wholes: [Int64] = []
         while places <= Decimal.mostPlaces {
             wholes = numbers.compactMap { Decimal.whole($0, places: places) }
-            if wholes.count == numbers.count { break }
+            // The extremes may be whole where what is between them is not.
+            let sum = integral * Decimal.scale(places)
+            if wholes.count == numbers.count, (sum - sum.rounded()).magnitude <= 1e-6 + sum.magnitude * 1e-12 { break }
             places += 1
         }
         let sum = (integral * Decimal.scale(places)).rounded()
@@ -211,6 +213,7 @@ struct SlotState {
     }
 
     /// nil where the fields are no slot; those after the fifth may be missing, and then only its mean is right.
+    @inline(__always)
     init?(start: Int64, count fields: Int, _ field: (Int) -> Int64) {
         guard fields >= 5 else { return nil }
         let (covered, decimals, reach) = (field(0), field(2), field(3))
@@ -219,6 +222,7 @@ struct SlotState {
         else { return nil }
         self.init(start: start)
         let places = Int(decimals)
+        @inline(__always)
         func number(_ field: Int64) -> Double {
             places < 0 ? Double(bitPattern: UInt64(bitPattern: field)) : Decimal.number(field, places: places)
         }

@@ -25,6 +25,7 @@ struct PowerCutCase: Sendable {
         ring("ring", isControl: false) { $0 },
         ring("ring-without-flush", isControl: true) { ForgetfulRegion($0) },
         ring("ring-written-again", isControl: true) { RewritingRegion($0) },
+        ring("ring-without-tiers", isControl: true) { TierlessRegion($0) },
         outbox("outbox", isControl: false, synchronous: nil),
         outbox("outbox-normal", isControl: true, synchronous: "NORMAL"),
     ]
@@ -58,4 +59,28 @@ final class ForgetfulRegion: Region {
     }
     func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) { try region.write(bytes, at: offset) }
     func sync() throws(RegionError) {}
+}
+
+/// A region that takes what is written to the rings of slots and days and does not keep it. What the journal gave up to
+/// them is gone.
+final class TierlessRegion: Region {
+    private let region: any Region
+    /// Where the rings of the tiers begin.
+    private let end: Int
+
+    init(_ region: any Region) {
+        self.region = region
+        let whole = (try? RingStore(opening: region))?.statistics.bytes ?? region.size
+        let shares = RingStore.shares(of: region.size, seriesLimit: NumberedSamples.series + 1)
+        end = whole - shares.slots - shares.days
+    }
+
+    var size: Int { region.size }
+    func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError) {
+        try region.read(at: offset, into: &buffer)
+    }
+    func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) {
+        if offset < end { try region.write(bytes, at: offset) }
+    }
+    func sync() throws(RegionError) { try region.sync() }
 }

@@ -10,7 +10,9 @@ import Synchronization
 struct NumberedSamples {
     static let series = 20
     private let seed: UInt64
-    private static let start: Int64 = 1_795_000_000_000
+    static let start: Int64 = 1_795_000_000_000
+    /// In milliseconds, of two samples; so that slots fill and their ring comes round as well.
+    static let pace: Int64 = 370
 
     init(_ seed: UInt64) { self.seed = seed }
 
@@ -21,7 +23,7 @@ struct NumberedSamples {
         var random = Seeded(seed &+ UInt64(index) &* 0x9E37_79B9)
         let roll = random.next()
         let late = roll % 20 == 0 ? Int64(roll >> 8 & 4095) : 0
-        let time = Self.start + Int64(index) * 37 + Int64(roll >> 20 & 31) - late
+        let time = Self.start + Int64(index) * Self.pace + Int64(roll >> 20 & 31) - late
         return (
             Int(roll >> 32) % Self.series, Sample(time: Instant(milliseconds: time), value: .number(Double(index) / 10))
         )
@@ -43,43 +45,47 @@ struct RingWriter {
     private let region: any Region
     private let store: RingStore
     private var ids: [SeriesID] = []
+    private let records: NumberedRecords
 
     init(_ folder: String, _ seed: UInt64, _ wrapped: (any Region) -> any Region) throws {
         samples = NumberedSamples(seed)
         let file = try FileRegion(creating: "\(folder)/ring.fab", size: Self.size)
         // Made durable before the workload begins: a store that was never finished is nothing to judge.
         _ = try RingStore.create(
-            in: file, plan: StorePlan(seriesLimit: NumberedSamples.series), identity: [UInt8](1...16))
+            in: file, plan: StorePlan(seriesLimit: NumberedSamples.series + 1), identity: [UInt8](1...16))
         region = wrapped(file)
         store = try RingStore(opening: region)
         for number in 0..<NumberedSamples.series {
             guard let id = try store.series(NumberedSamples.key(number), unit: .watt, kind: .gauge) else { break }
             ids.append(id)
         }
+        records = try NumberedRecords(store)
     }
 
-    /// A mark says how many samples are durable and how many the ring has written over.
+    /// A mark says how many samples and records are durable and how many records and samples the rings have written over.
     func run(_ mark: (String) -> Void) throws {
         let disk = Worker(name: "disk")
-        var running: (token: SyncToken, count: Int, result: Atomic<Int>.Box)?
+        var running: (token: SyncToken, promise: String, result: Atomic<Int>.Box)?
         var appended = 0
-        mark("0 0")
+        mark("0 0 0 0")
         while store.statistics.overwrittenSamples < 8000, appended < 400_000 {
             for _ in 0..<40 {
                 let (series, sample) = samples[appended]
                 store.append(ids[series], sample.time, sample.value)
                 appended += 1
             }
+            records.put(appended / 40 - 1, into: store)
             try store.commit()
             if let sync = running, sync.result.value != 0 {
                 guard sync.result.value == 1 else { throw CrashLab.Failure(description: "a sync failed") }
                 store.finishedSync(sync.token)
-                mark("\(sync.count) \(store.statistics.overwrittenSamples)")
+                let numbers = store.statistics
+                mark("\(sync.promise) \(numbers.overwrittenRecords) \(numbers.overwrittenSamples)")
                 running = nil
             }
             if running == nil {
                 let result = Atomic<Int>.Box()
-                running = (store.beginSync(), appended, result)
+                running = (store.beginSync(), "\(appended) \(appended / 40)", result)
                 let region = region
                 disk.run {
                     do {
@@ -112,12 +118,16 @@ struct RingJudge {
     private let samples: NumberedSamples
     private let durable: Int
     private let overwritten: Int
+    private let tiers: TierJudge
 
     init(_ seed: UInt64, _ last: String, _ next: String?) {
         samples = NumberedSamples(seed)
-        durable = Int(last.split(separator: " ")[0]) ?? 0
-        // The ring may have gone on after the last word of it.
-        overwritten = (next ?? last).split(separator: " ").last.flatMap { Int($0) } ?? 0
+        let promised = last.split(separator: " ").map { Int($0) ?? 0 }
+        // The rings may have gone on after the last word of them.
+        let after = (next ?? last).split(separator: " ").map { Int($0) ?? 0 }
+        durable = promised[0]
+        overwritten = after[3]
+        tiers = TierJudge(samples: samples, durable: durable, records: promised[1], overwritten: after[2])
     }
 
     func judge(_ folder: String) -> Verdict {
@@ -125,9 +135,12 @@ struct RingJudge {
             let region = try FileRegion(opening: "\(folder)/ring.fab")
             let store = try RingStore(opening: region)
             let first = try read(store)
-            let second = try read(try RingStore(opening: region))
-            guard first == second else { return .wrong("a second opening gives other samples") }
-            if let verdict = missing(first, store) { return verdict }
+            let again = try RingStore(opening: region)
+            guard try read(again) == first else { return .wrong("a second opening gives other samples") }
+            guard tiers.answers(again) == tiers.answers(store) else {
+                return .wrong("a second opening gives other slots or records")
+            }
+            if let verdict = missing(first, store) ?? tiers.judge(store, first) { return verdict }
             return try goesOn(store, region)
         } catch {
             return .wrong("\(error)")

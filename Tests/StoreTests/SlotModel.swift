@@ -38,7 +38,7 @@ enum SlotModel {
             a.max == b.max, a.first == b.first, a.last == b.last
         else { return false }
         let size = Swift.max(a.min.magnitude, a.max.magnitude) * Double(a.covered.milliseconds)
-        return !size.isFinite || (a.integral - b.integral).magnitude <= size * 1e-9
+        return !size.isFinite || (a.integral - b.integral).magnitude <= size * 1e-11
     }
 
     /// Every slot of every series of numbers is what its samples say, and their days are what the slots say.

@@ -100,6 +100,26 @@ struct ChannelSlotTests {
         #expect(work.store.records(numbers, in: .days, from: .distantPast, to: .distantFuture).count > 1)
     }
 
+    @Test("A slot's integral keeps the tenths that its first, last, least and most number do not have")
+    func tenths() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 13)
+        let start = Workload.start.floor(to: .hours(1))
+        for (second, number) in [(0, 0.0), (7, 12.3), (19, 4.7), (31, 30.0)] {
+            try work.append(0, start + .seconds(Int64(second)), .number(number))
+        }
+        // Until a run that has nothing for it has made a record of it.
+        for second in 0..<9000 {
+            try work.append(1, start + .hours(1) + .seconds(Int64(second)), .number(Double(second * 31 % 977)))
+            if second % 50 == 0 { try work.commit() }
+            if second % 500 == 0 { try work.sync() }
+        }
+        let id = try #require(work.store.find(Workload.key(0))?.id)
+        #expect(work.store.records(id, in: .slots, from: .distantPast, to: .distantFuture).count == 1)
+        let slot = try #require(work.store.slots(id, from: start, to: start + .hours(1)).first)
+        #expect(slot.min == 0 && slot.max == 30 && slot.last == 30)
+        #expect((slot.integral - (12.3 * 12_000 + 4.7 * 12_000 + 30 * 869_000)).magnitude < 1e-3)
+    }
+
     @Test("Points of whole slots say the same as points of samples, where nothing holds beyond a slot")
     func points() throws {
         let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 12)
