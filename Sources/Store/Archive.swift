@@ -59,18 +59,25 @@ struct ArchiveIndex {
     /// In order of sequence.
     private(set) var runs: [Run] = []
     var next: UInt64 = 1
+    /// Of the ring, also in the index of a snapshot.
+    private(set) var pages: Int
     private(set) var samples = 0
     private(set) var usedPages = 0
     /// In order of sequence: all there is, in the index of a snapshot.
     private var few: [PageEntry]?
 
-    /// Of a snapshot, with these pages alone.
-    init(few: [PageEntry]) {
+    /// Of a snapshot of `whole`, with these pages alone.
+    init(few: [PageEntry], of whole: ArchiveIndex) {
         entries = [PageEntry()]
         self.few = few
+        pages = whole.pages
+        next = whole.next
     }
 
-    init(pages: Int) { entries = [PageEntry](repeating: PageEntry(), count: pages) }
+    init(pages: Int) {
+        entries = [PageEntry](repeating: PageEntry(), count: pages)
+        self.pages = pages
+    }
 
     func place(_ sequence: UInt64) -> Int { Int(sequence % UInt64(entries.count)) }
 

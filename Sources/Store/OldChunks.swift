@@ -27,7 +27,9 @@ enum OldChunks {
         let valueParameter = Int(page[chunkAt + 8])
         let places = Int(flags >> 2 & 7)
         var at = chunkAt + 9
+        // From the second sample on each takes a bit for its time at least; what claims more is no chunk.
         guard timeParameter < 56, valueParameter < 56, places <= Decimal.mostPlaces, flags & 3 < 3, count > 0,
+            count <= 1 + 8 * (chunkEnd - chunkAt),
             let step = ChunkReader.varint(page, &at, chunkEnd), let first = ChunkReader.varint(page, &at, chunkEnd)
         else { return false }
         var reader = BitReader(at: at, end: chunkEnd)

@@ -21,7 +21,8 @@ package struct RecoveryReport: Sendable, CustomStringConvertible {
     package internal(set) var journaled = 0
     /// Samples that were once acknowledged as durable and are gone.
     package internal(set) var losses: [Loss] = []
-    /// Records of slots and days that were once acknowledged as durable and are gone.
+    /// Records of slots and days that were once acknowledged as durable and are gone, at least; of slots, those whose
+    /// samples are still there are made again of these.
     package internal(set) var lostRecords = 0
     /// Pages of a write that a power cut interrupted: nothing in them was acknowledged as durable.
     package internal(set) var unfinishedPages = 0

@@ -208,13 +208,23 @@ extension RingStore {
         return days.sorted { $0.key < $1.key }.map(\.value)
     }
 
+    /// The days of a series of numbers that are over, as they were closed, each from its start on; for one who does not
+    /// know the store's zone. Their ends are a day later.
+    package func closedDays(_ id: SeriesID) -> [ChannelSlot] {
+        guard head.isKnown(id.raw), isNumeric(UInt16(truncatingIfNeeded: id.raw)) else { return [] }
+        return records(id, in: .days, from: .distantPast, to: .distantFuture).compactMap { record in
+            SlotState(record)?.slot(to: record.start.milliseconds + 24 * 3_600_000)
+        }
+    }
+
     /// The end of the day in which an instant is.
     private func dayEnd(_ instant: Instant) -> Instant {
         guard instant < .distantFuture - .hours(48) else { return .distantFuture }
         return zone.start(of: CivilDate(daysSince1970: zone.date(at: instant).daysSince1970 + 1))
     }
 
-    /// Slots that start in the range, in order, with what is not sealed yet. Before the first record, samples tell.
+    /// Slots that start in the range, in order, with what is not sealed yet. Before the first record, samples tell, and
+    /// so they do in between where a page of the ring is damaged.
     func slotStates(_ series: UInt16, _ from: Int64, _ to: Int64) -> [SlotState] {
         guard isNumeric(series) else { return [] }
         mendSlots()
@@ -226,7 +236,7 @@ extension RingStore {
             if let last = states.last, state.start <= last.start { isSorted = false }
             states.append(state)
         }
-        eachInRing(series, .slots, from, to) { columns, index in
+        let isWhole = eachInRing(series, .slots, from, to) { columns, index in
             let (count, start) = (columns.starts.count, columns.starts[index])
             take(SlotState(start: start, count: columns.fields) { columns.values[$0 * count + index] }, start)
         }
@@ -238,8 +248,13 @@ extension RingStore {
             if state.start >= from, state.start < to, !state.isEmpty { take(state, state.start) }
         }
         if !isSorted { states = RingStore.newest(states) }
-        let known = states.first?.start ?? to
-        if known > from { states.insert(contentsOf: statesOfSamples(series, from, known), at: 0) }
+        if isWhole {
+            let known = states.first?.start ?? to
+            if known > from { states.insert(contentsOf: statesOfSamples(series, from, known), at: 0) }
+        } else {
+            // Records count more than samples: these may be gone already.
+            states = RingStore.newest(statesOfSamples(series, from, to) + states)
+        }
         addUnsealed(series, from, to, &states)
         return states
     }

@@ -85,7 +85,7 @@ extension RingStore {
         let first = max(from.milliseconds, Int64.min + margin) - margin
         let last = min(to.milliseconds, Int64.max - margin) + margin
         let (own, rolled) = head.only(series, below: max(cursor, rolledEnd), rolled: rolledEnd)
-        var slots = TierStore(pages: 1)
+        var slots = self[.slots]
         slots.ring = self[.slots].ring.only(series, first, last)
         slots.head = self[.slots].head.only(series)
         return SeriesSnapshot(
@@ -131,6 +131,6 @@ extension Head {
 extension ArchiveIndex {
     /// The pages alone that may hold something of the series in the range.
     fileprivate func only(_ series: UInt16, _ from: Int64, _ to: Int64) -> ArchiveIndex {
-        ArchiveIndex(few: pages(of: series, from, to).compactMap(entry))
+        ArchiveIndex(few: pages(of: series, from, to).compactMap(entry), of: self)
     }
 }

@@ -149,8 +149,20 @@ struct TierHead {
 struct TierStore {
     var head = TierHead()
     var ring: ArchiveIndex
+    /// Sequences of the ring's pages that opening found damaged.
+    private var damaged: [UInt64] = []
 
     init(pages: Int) { ring = ArchiveIndex(pages: pages) }
+
+    mutating func noteDamage(_ sequence: UInt64) { damaged.append(sequence) }
+
+    /// A page is about to be written, perhaps in the place of a damaged one.
+    mutating func willWrite(_ sequence: UInt64) {
+        damaged.removeAll { $0 % UInt64(ring.pages) == sequence % UInt64(ring.pages) }
+    }
+
+    /// The ring lacks a page: what stood there must come from elsewhere.
+    var hasHoles: Bool { !damaged.isEmpty }
 
     /// Ordinals below are in the ring, as far as they are of this tier.
     var end: UInt64 { ring.runs.last?.end ?? 0 }
@@ -191,13 +203,19 @@ extension RingStore {
         return RingStore.newest(found)
     }
 
-    /// Calls `body` with the place in some columns of every version of a record that the tier's ring has.
+    /// Calls `body` with the place in some columns of every version of a record that the tier's ring has. False where a
+    /// page of the ring is damaged, so that there may have been more.
+    @discardableResult
     func eachInRing(
         _ series: UInt16, _ tier: Tier, _ from: Int64, _ to: Int64, mostFields: Int = TierRecord.mostFields,
         _ body: (TierColumns, Int) -> Void
-    ) {
+    ) -> Bool {
+        var isWhole = !self[tier].hasHoles
         for sequence in self[tier].ring.pages(of: series, from, to) {
-            guard let place = sound(sequence, tier) else { continue }
+            guard let place = sound(sequence, tier) else {
+                isWhole = false
+                continue
+            }
             let page = cache.pages[place]
             let bytes = page.bytes.span
             var reader = TierChunkReader(bytes, used: page.used)
@@ -210,6 +228,7 @@ extension RingStore {
                 }
             }
         }
+        return isWhole
     }
 
     /// Of records that come in order of version, the last of each start, in order of start.
@@ -340,6 +359,7 @@ extension RingStore {
             var bytes = body
             header.write(to: &bytes, page: page, identity: identity, layout: layout)
             self[tier].ring.next = header.sequence + 1
+            self[tier].willWrite(header.sequence)
             floors.willWrite(header.sequence, tier, pages: layout.tierPages(tier))
             if let old = self[tier].ring.clear(header.sequence) { counters.overwrittenRecords += Int(old.samples) }
             if let error = write(bytes, page: page) { return error }

@@ -13,7 +13,7 @@ import Model
 
 /// Sorts a tier's records into the pages of a run.
 struct TierRunBuilder {
-    private static let mostRecords = 256
+    fileprivate static let mostRecords = 256
     private static let leastRoom = 32
     fileprivate static let constant = 63
 
@@ -179,33 +179,51 @@ struct TierChunkReader {
         _ chunk: Chunk, _ page: borrowing Span<UInt8>, mostFields: Int = TierRecord.mostFields
     ) -> TierColumns? {
         var at = chunk.at + 7
-        guard chunk.count > 0, chunk.count <= 4096,
+        // Columns of equal numbers take no room, so that the number of records alone says what a chunk costs.
+        guard chunk.count > 0, chunk.count <= TierRunBuilder.mostRecords,
             let first = ChunkReader.varint(page, &at, chunk.end), let step = ChunkReader.varint(page, &at, chunk.end)
         else { return nil }
         var columns = TierColumns()
         columns.fields = min(mostFields, Int(page[chunk.at + 6]), TierRecord.mostFields)
         var reader = BitReader(at: at, end: chunk.end)
-        columns.starts.reserveCapacity(chunk.count)
-        columns.values.reserveCapacity(chunk.count * columns.fields)
-        var start = base &+ unzigzag(first)
-        columns.starts.append(start)
-        var k = Int(reader.get(6, page))
-        for _ in 1..<max(1, chunk.count) {
-            start = start &+ unzigzag(step)
-            if k != TierRunBuilder.constant { start = start &+ unzigzag(reader.getRice(k, page)) }
-            columns.starts.append(start)
-        }
-        for _ in 0..<columns.fields {
-            k = Int(reader.get(6, page))
+        columns.starts = [Int64](repeating: base &+ unzigzag(first), count: chunk.count)
+        columns.values = [Int64](repeating: 0, count: chunk.count * columns.fields)
+        let parameter = Int(reader.get(6, page))
+        TierChunkReader.decode(parameter, 0..<chunk.count, by: unzigzag(step), &reader, page, &columns.starts)
+        for field in 0..<columns.fields {
+            let parameter = Int(reader.get(6, page))
             let length = Int(reader.get(6, page)) + 1
-            var value = unzigzag(reader.getLong(length, page))
-            columns.values.append(value)
-            for _ in 1..<max(1, chunk.count) {
-                if k != TierRunBuilder.constant { value = value &+ unzigzag(reader.getRice(k, page)) }
-                columns.values.append(value)
-            }
+            let range = field * chunk.count..<(field + 1) * chunk.count
+            columns.values[range.lowerBound] = unzigzag(reader.getLong(length, page))
+            TierChunkReader.decode(parameter, range, by: 0, &reader, page, &columns.values)
             guard !reader.failed else { return nil }
         }
         return reader.failed ? nil : columns
+    }
+
+    /// A column whose first value stands already: each next one is `step` more, and what its code says.
+    private static func decode(
+        _ k: Int, _ range: Range<Int>, by step: Int64, _ reader: inout BitReader, _ page: borrowing Span<UInt8>,
+        _ all: inout [Int64]
+    ) {
+        var own = all.mutableSpan
+        guard range.lowerBound >= 0, range.upperBound <= own.count else { return }
+        var value = own[range.lowerBound]
+        var stream = reader
+        var index = range.lowerBound &+ 1
+        if k == TierRunBuilder.constant {
+            while index < range.upperBound {
+                value = value &+ step
+                own[index] = value
+                index &+= 1
+            }
+            return
+        }
+        while index < range.upperBound {
+            value = value &+ step &+ unzigzag(stream.getRice(k, page))
+            own[index] = value
+            index &+= 1
+        }
+        reader = stream
     }
 }

@@ -74,6 +74,27 @@ extension Recovered {
         }
         for run in chosen.reversed() { ring.append(run) }
         tiers[Int(tier.rawValue)].ring = ring
+        noteGaps(of: tier, ring, scan, torn: torn)
+        for sequence in ring.next..<ring.next + torn { tiers[Int(tier.rawValue)].noteDamage(sequence) }
+    }
+
+    /// Between two runs, a page that cannot be read was a run of its own, or all that is left of one. Of a run that was
+    /// left out on purpose, another page stands there.
+    private mutating func noteGaps(of tier: Tier, _ ring: ArchiveIndex, _ scan: TierScan, torn: UInt64) {
+        let pages = UInt64(ring.pages)
+        // What comes before has been written over.
+        var end = ring.next + torn > pages ? ring.next + torn - pages : 1
+        for run in ring.runs {
+            for sequence in min(end, run.sequence)..<run.sequence where scan.runOf[ring.place(sequence)] == 0 {
+                let isLeftOut = scan.candidates.contains { first, header in
+                    (first..<first + UInt64(header.runPages)).contains(sequence)
+                }
+                guard !isLeftOut else { continue }
+                report.lostRecords += 1
+                tiers[Int(tier.rawValue)].noteDamage(sequence)
+            }
+            end = max(end, run.endSequence)
+        }
     }
 
     /// Takes stock of a run; false where it is better read from the journal.
@@ -82,7 +103,7 @@ extension Recovered {
         _ region: any Region
     ) -> Bool {
         var found = 0
-        var missing = 0
+        var missing: [UInt64] = []
         var overwritten = 0
         var isNamed = true
         for sequence in run.sequence..<run.endSequence {
@@ -99,14 +120,16 @@ extension Recovered {
             } else if sequence + UInt64(ring.entries.count) < ring.next + torn {
                 overwritten += 1
             } else {
-                missing += 1
+                missing.append(sequence)
             }
         }
-        if missing > 0 || !isNamed, isNewest, isJournaled(run.first, min(run.end, durable)) {
-            report.unfinishedPages += run.pages - missing - overwritten
+        if !missing.isEmpty || !isNamed, isNewest, isJournaled(run.first, min(run.end, durable)) {
+            report.unfinishedPages += run.pages - missing.count - overwritten
             return false
         }
-        if missing > 0 { report.lostRecords += max(1, (run.samples - found) * missing / (missing + overwritten)) }
+        guard !missing.isEmpty else { return true }
+        report.lostRecords += max(1, (run.samples - found) * missing.count / (missing.count + overwritten))
+        for sequence in missing { tiers[Int(tier.rawValue)].noteDamage(sequence) }
         return true
     }
 

@@ -177,6 +177,78 @@ struct RotTests {
         #expect(store.statistics.lost == work.entries.count - report.samples)
     }
 
+    /// A store whose ring of slots has pages, all durable; and the numbers of these pages.
+    private func withSlots() throws -> (work: Workload, pages: [Int]) {
+        let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 71)
+        for second in stride(from: 0, to: 90 * 3600, by: 120) {
+            for number in [0, 1] {
+                let time = Workload.start + .seconds(Int64(second + number))
+                try work.append(number, time, .number(Double(second * 7919 % 3001) / 10))
+            }
+            if second % 600 == 0 { try work.commit() }
+            if second % 6000 == 0 { try work.sync() }
+        }
+        try work.commit()
+        try work.sync()
+        let bytes = work.disk.bytes
+        let pages = (0..<bytes.count / 4096).filter { page in
+            bytes[page * 4096..<page * 4096 + 4].contains { $0 != 0 } && bytes[page * 4096 + 5] == 5
+        }
+        try #require(pages.count == work.store.statistics.usedTierPages[0] && pages.count > 2, "\(pages)")
+        return (work, pages)
+    }
+
+    @Test("Slots on a damaged page are made again of the samples that are still there")
+    func slotsAgain() throws {
+        let (work, pages) = try withSlots()
+        SlotModel.check(work.store, "sound")
+        for page in pages {
+            // The header, the body, and the page as a whole.
+            for place in [60, 700, nil] {
+                let disk = SimulatedDisk(bytes: work.disk.bytes)
+                for offset in place.map({ $0..<$0 + 1 }) ?? 0..<4096 { disk.flip(bit: (page * 4096 + offset) * 8 + 3) }
+                let store = try RingStore(opening: disk)
+                #expect(Workload.answers(store) == Workload.expected(work.entries))
+                SlotModel.check(store, "page \(page), \(String(describing: place)), \(store.recovery)")
+                // The newest page may be one that a power cut interrupted.
+                #expect(place == 700 || page == pages.last || store.recovery.lostRecords > 0)
+                let id = try #require(store.find(Workload.key(0))?.id)
+                let start = Workload.start.floor(to: .hours(1))
+                let snapshot = try #require(store.snapshot(id, from: start, to: start + .hours(90)))
+                #expect(
+                    snapshot.points(step: .hours(1))
+                        == store.points(id, from: start, to: start + .hours(90), step: .hours(1)))
+            }
+        }
+    }
+
+    @Test("A page that claims more records than a writer puts together is not believed")
+    func tooManyRecords() throws {
+        let (work, pages) = try withSlots()
+        let page = try #require(pages.first)
+        var bytes = work.disk.bytes
+        // A chunk of 4096 records of 64 fields, all of them equal, which takes 107 bytes.
+        var bits = [Bool](repeating: true, count: 6)
+        for _ in 0..<64 { bits += [Bool](repeating: true, count: 6) + [Bool](repeating: false, count: 7) }
+        bits += [Bool](repeating: false, count: (8 - bits.count % 8) % 8)
+        let stream = stride(from: 0, to: bits.count, by: 8).map { at in
+            bits[at..<at + 8].reduce(UInt8(0)) { $0 << 1 | ($1 ? 1 : 0) }
+        }
+        let length = 9 + stream.count
+        let series = bytes[page * 4096 + 112..<page * 4096 + 114]
+        let chunk = series + [0, 16, UInt8(length & 255), UInt8(length >> 8), 64, 0, 0] + stream
+        bytes.replaceSubrange(page * 4096 + 136..<page * 4096 + 136 + chunk.count, with: chunk)
+        fixChecksums(&bytes, page)
+        let store = try RingStore(opening: SimulatedDisk(bytes: bytes))
+        for info in store.allSeries {
+            let records = store.records(info.id, in: .slots, from: .distantPast, to: .distantFuture)
+            #expect(records.allSatisfy { $0.fields.count < 64 })
+        }
+        let report = store.verify()
+        #expect(report.damaged.map(\.page) == [page])
+        #expect(report.records < 4096)
+    }
+
     @Test("Garbage with right checksums is survived", arguments: seeds(5000, 2))
     func fuzz(seed: UInt64) throws {
         print("fuzz seed \(seed)")
