@@ -128,22 +128,34 @@ enum CheckCommand {
         let channels = configuration.devices.reduce(0.0) { $0 + Double($1.driver.channels.count) }
         let machines = Double(configuration.machines.count)
         let shares = RingStore.shares(of: configuration.store.size, seriesLimit: configuration.store.seriesLimit)
-        let samples = reach(shares.samples, perDay: perDay * 2)
-        let slots = reach(shares.slots, perDay: 96 * (channels * 16 + machines * 60))
-        let days = reach(shares.days, perDay: channels * 24)
-        return [
+        let samples = days(shares.samples, perDay: perDay * 2)
+        let slots = days(shares.slots, perDay: 96 * (channels * 16 + machines * 60))
+        let days = days(shares.days, perDay: channels * 24)
+        var lines = [
             "store     \(configuration.storeFile): \(configuration.store.size >> 20) MiB, \(Int(perDay)) samples a day",
-            "  keeps   samples \(samples), quarters of an hour \(slots), days \(days)",
+            "  keeps   samples \(words(samples)), quarters of an hour \(words(slots)), days \(words(days))",
             "  full    "
                 + (configuration.store.whenFull == .hold
                     ? "holds: samples that no rollup has yet are never written over"
                     : "writes over the oldest, and says so where no rollup has them yet"),
         ]
+        if slots <= samples, slots < longest {
+            lines.append(
+                "  note    quarters of an hour reach back no further than the samples they are made of: channels report "
+                    + "so rarely that a sample is as large as its share of a slot; for more, make store.size larger")
+        }
+        return lines
     }
 
-    private static func reach(_ bytes: Int, perDay: Double) -> String {
-        let days = perDay == 0 ? .infinity : Double(bytes) / perDay
-        return days > 3650 ? "more than ten years" : "about \(Int(days.rounded(.down))) days"
+    private static func days(_ bytes: Int, perDay: Double) -> Double {
+        perDay == 0 ? .infinity : Double(bytes) / perDay
+    }
+
+    /// In days; more is not worth a number.
+    private static let longest = 3650.0
+
+    private static func words(_ days: Double) -> String {
+        days > longest ? "more than ten years" : "about \(Int(days.rounded(.down))) days"
     }
 
     private static func words(_ member: Configuration.Member, _ configuration: Configuration) -> String {

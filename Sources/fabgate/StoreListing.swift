@@ -47,7 +47,8 @@ enum StoreListing {
         return text
     }
 
-    /// Every sample, then every slot and day, one object a line. Records that a caller put have their numbers as they are.
+    /// Every sample, then every slot and every day that is over, one object a line. Whose days they are, the zone of the
+    /// gateway said when it closed them. Records that a caller put have their numbers as they are.
     static func export(_ store: RingStore) {
         let names = Dictionary(store.allSeries.map { ($0.id, "\($0.key.device)/\($0.key.channel)") }) { a, _ in a }
         store.replay(from: .distantPast) { id, sample in
@@ -75,7 +76,7 @@ enum StoreListing {
                 let all =
                     tier == .slots
                     ? store.slots(info.id, from: .distantPast, to: .distantFuture)
-                    : store.days(info.id, from: .distantPast, to: .distantFuture)
+                    : store.closedDays(info.id)
                 for slot in all {
                     line([
                         "tier": .string("\(tier)"), "t": .string(slot.start.description),
