@@ -1,10 +1,12 @@
 package import Model
-import Store
+package import Store
 
 // A gateway that starts before its computer knows the time. What devices say meanwhile is shown at once and kept in a
 // series of its own, with the moment of the monotonic clock instead of a time:
 //
 //     gateway/waiting    BOOT SERIES MOMENT n1.5 | tTEXT | u     one value, SERIES and MOMENT (milliseconds) in decimal
+//                        BOOT SERIES MOMENT pTEXT                the beginning of a text for which there is no room, and
+//                        BOOT SERIES MOMENT cTEXT                its end
 //                        settling OFFSET                         the time is known: so many milliseconds more than moments
 //                        settled                                 all values before stand in their own series
 //
@@ -43,8 +45,9 @@ extension Hub {
         guard let kept = waiting else { return store.append(series, time, value) }
         guard let waitingSeries else { return }
         let moment = Self.milliseconds(lastLook.moment) + (time - lastLook.wall).milliseconds
-        let text = WaitingValue(boot: kept.boot, series: series.raw, moment: moment, value: value).text
-        store.append(waitingSeries, kept.place, .text(text))
+        for text in WaitingValue(boot: kept.boot, series: series.raw, moment: moment, value: value).texts {
+            store.append(waitingSeries, kept.place, .text(text))
+        }
         waiting?.count += 1
     }
 
@@ -90,6 +93,7 @@ extension Hub {
     mutating func restamp(boot: String, at now: Now) -> Int {
         guard let waitingSeries else { return 0 }
         var values: [WaitingValue] = []
+        var begun: [WaitingValue.Place: String] = [:]
         var foreign = 0
         var offset: Int64?
         var end = Instant.distantPast
@@ -98,10 +102,10 @@ extension Hub {
             guard case .text(let text) = sample.value else { return true }
             if text == "settled" {
                 (values, foreign, offset) = ([], 0, nil)
-            } else if let value = WaitingValue(text) {
+            } else if let value = WaitingValue(text, &begun) {
                 if value.boot == boot { values.append(value) } else { foreign += 1 }
-            } else if let begun = text.split(separator: " ").last.flatMap({ Int64($0) }) {
-                offset = begun
+            } else if text.hasPrefix("settling ") {
+                offset = Int64(text.dropFirst(9))
             }
             return true
         }
@@ -126,40 +130,56 @@ extension Hub {
     }
 }
 
-/// One value that waits for its time, as a text of at most `StoredValue.longestText` bytes.
-struct WaitingValue: Equatable {
+/// One value that waits for its time, as texts of at most `StoredValue.longestText` bytes.
+package struct WaitingValue: Equatable {
     let boot: String
     let series: UInt32
     /// Of the monotonic clock, in milliseconds.
     let moment: Int64
     let value: StoredValue
 
-    init(boot: String, series: UInt32, moment: Int64, value: StoredValue) {
+    package init(boot: String, series: UInt32, moment: Int64, value: StoredValue) {
         self.boot = boot
         self.series = series
         self.moment = moment
         self.value = value
     }
 
-    var text: String {
-        let words =
-            switch value {
-            case .number(let number): "n\(number.bitPattern)"
-            case .text(let text): "t\(text)"
-            case .unknown: "u"
-            }
-        return "\(boot) \(series) \(moment) \(words)"
+    /// Which value a text is a part of.
+    package struct Place: Hashable {
+        let series: UInt32
+        let moment: Int64
     }
 
-    init?(_ text: String) {
+    /// One, or two where one is too short.
+    package var texts: [String] {
+        let head = "\(boot) \(series) \(moment) "
+        switch value {
+        case .number(let number): return [head + "n\(number.bitPattern)"]
+        case .unknown: return [head + "u"]
+        case .text(let text):
+            let room = StoredValue.longestText - head.utf8.count - 1
+            guard text.utf8.count > room else { return [head + "t" + text] }
+            let first = StoredValue.shortened(text, to: room)
+            return [head + "p" + first, head + "c" + String(text.unicodeScalars.dropFirst(first.unicodeScalars.count))]
+        }
+    }
+
+    /// - Parameter begun: texts of which the end is still to come; nil is returned for them.
+    package init?(_ text: String, _ begun: inout [Place: String]) {
         let parts = text.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
         guard parts.count == 4, let series = UInt32(parts[1]), let moment = Int64(parts[2]) else { return nil }
-        let rest = parts[3].dropFirst()
-        switch parts[3].first {
+        // By scalars: a text may begin with a mark that makes one character of it and the letter before.
+        let rest = parts[3].unicodeScalars.dropFirst()
+        switch parts[3].unicodeScalars.first {
         case "n":
-            guard let bits = UInt64(rest) else { return nil }
+            guard let bits = UInt64(String(rest)) else { return nil }
             value = .number(Double(bitPattern: bits))
         case "t": value = .text(String(rest))
+        case "p":
+            begun[Place(series: series, moment: moment)] = String(rest)
+            return nil
+        case "c": value = .text((begun[Place(series: series, moment: moment)] ?? "") + String(rest))
         case "u": value = .unknown
         default: return nil
         }

@@ -325,13 +325,13 @@ package final class RingStore {
 }
 
 extension StoredValue {
-    /// Cut between characters to 96 bytes.
-    static func shortened(_ text: String) -> String {
+    /// Cut between characters to so many bytes.
+    package static func shortened(_ text: String, to longest: Int = longestText) -> String {
         var cut = ""
         var bytes = 0
         for scalar in text.unicodeScalars {
             bytes += UTF8.width(scalar)
-            guard bytes <= longestText else { break }
+            guard bytes <= longest else { break }
             cut.unicodeScalars.append(scalar)
         }
         return cut

@@ -1,6 +1,7 @@
 import Hub
 import Model
 import Ports
+import Simulation
 import Store
 import Testing
 import Usage
@@ -142,6 +143,25 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         // Nothing is stamped twice.
         let again = try hub(region, at: read(300, noon + .seconds(300)), doubt: nil, boot: "a")
         #expect(samples(again, "power").count == 60)
+    }
+
+    /// Also a text as long as the store takes it, of characters of any length, waits whole.
+    @Test(arguments: 0..<40) func noTextIsCutByWaiting(seed: UInt64) throws {
+        var random = SeededRandom(seed)
+        let letters = ["a", " ", "é", "금", "형", "👩‍🔧", "e\u{301}"]
+        var words = ""
+        while let letter = letters.randomElement(using: &random),
+            (words + letter).utf8.count <= StoredValue.longestText
+        {
+            words += letter
+        }
+        let value = WaitingValue(
+            boot: "0f3c9a1b", series: .random(in: 0...2000, using: &random),
+            moment: .random(in: 0...9_999_999_999, using: &random), value: .text(words))
+        var begun: [WaitingValue.Place: String] = [:]
+        let texts = value.texts
+        #expect(texts.allSatisfy { $0.utf8.count <= StoredValue.longestText }, "seed \(seed)")
+        #expect(texts.compactMap { WaitingValue($0, &begun) } == [value], "seed \(seed): \(texts)")
     }
 
     /// Nobody can date what an earlier start of the computer said.
