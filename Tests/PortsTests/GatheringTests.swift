@@ -2,7 +2,7 @@ import Model
 import Ports
 import Testing
 
-/// Messages gather under load, a message never waits for longer than 5 ms, and in quiet never at all.
+/// Messages gather under load, a message never waits for longer than 2.5 ms in a look, and in quiet never at all.
 @Suite struct GatheringTests {
     /// What one who sends at a steady rate sees.
     private struct Seen {
@@ -44,13 +44,13 @@ import Testing
     }
 
     @Test(
-        arguments: [(2_000_000, 2), (1_000_000, 4), (200_000, 12), (100_000, 12), (25_000, 20), (10_000, 20)]
+        arguments: [(2_000_000, 1), (1_000_000, 2), (200_000, 10), (100_000, 12), (25_000, 20), (10_000, 20)]
             as [(Int64, Int)])
     func underLoadSomeGatherAndNobodyWaitsLong(gap: Int64, least: Int) {
         var gathering = Gathering()
         let seen = play(gap: gap, count: 20_000, &gathering)
         #expect(seen.messages >= least * seen.looks, "\(seen)")
-        #expect(seen.longest < 5_000_000, "\(seen)")
+        #expect(seen.longest <= 2_500_000, "\(seen)")
     }
 
     @Test func whatABrokerHadKeptIsNoLoad() {
