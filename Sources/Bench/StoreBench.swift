@@ -16,9 +16,9 @@ func storeBench() -> [BenchResult] {
             figures: [("kib", Double(Bench.residentKiB - before)), ("series", Double(day.ids.count))])
         return [
             batched, single, memory, try scanning(day), try opening("store.open", day.region),
-            try opening("store.open_killed", try killed().region),
+            try opening("store.open_killed", try killed().region), try opening("store.open_gib", try gibibyte()),
+            try wear(), checksum(),
         ]
-            + (try openingGibibyte()) + [try wear(), checksum()]
     } catch {
         Bench.fail("the benchmark of the store stopped: \(error)")
     }
@@ -49,6 +49,13 @@ private func killed() throws -> BenchStore {
     let store = try BenchStore()
     try store.fill("killed", each: 450, commitEvery: BenchStore.commitEverySecond)
     return store
+}
+
+/// One of 1 GiB with two hours of 1000 series in it.
+private func gibibyte() throws -> any Region {
+    let store = try BenchStore(mebibytes: 1024)
+    try store.fill("gibibyte", each: 830, commitEvery: BenchStore.commitEverySecond)
+    return store.region
 }
 
 /// Pages that reach the disk in a day of 100 series, each a sample every 10 s, with a commit a second and a sync every
@@ -84,7 +91,7 @@ private func wear() throws -> BenchResult {
         figures: [("megabytes_a_day", Double(disk.pages) * 4096 / 1e6), ("syncs", Double(disk.syncs))])
 }
 
-func opening(_ name: String, _ file: any Region) throws -> BenchResult {
+private func opening(_ name: String, _ file: any Region) throws -> BenchResult {
     var failure: (any Error)?
     let measured = Bench.median(runs: 5) {
         do { _ = try RingStore(opening: file) } catch { failure = error }
