@@ -101,17 +101,24 @@ package struct Grbl: DeviceDriver {
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
         var at = 0
+        var late = Outbox()
         while at < bytes.count {
             switch lines.take(bytes, from: &at) {
             case .more: break
             case .overlong: out.note(.overrun, "a line longer than 512 bytes")
-            case .line where out.readings.count > 56:
-                // More than a controller can say in the time between two calls.
-                out.note(.overrun, "too many lines at once")
+            // More than a controller says between two calls: the gateway was away. What happened meanwhile still counts.
+            case .line where out.readings.count >= Self.usual:
+                take(lines.line, &late)
             case .line: take(lines.line, &out)
             }
         }
+        guard late != Outbox() else { return }
+        out.add(latestOf: late, eventsOn: At.job, atMost: 16)
     }
+
+    /// After so many readings in one call, the last of each quantity is enough. With what one line may add to them, a
+    /// last one of every channel and the jobs, they stay below 64.
+    private static let usual = 24
 
     // MARK: lines
 
