@@ -153,8 +153,13 @@ extension Hub {
             let key = SeriesKey(device: devices[index].configuration.id, channel: Self.memoryChannel)
             devices[index].memorySeries = (try? store.series(key, unit: nil, kind: .event)) ?? nil
         }
-        devices[index].memory = (memory, time)
-        if let series = devices[index].memorySeries { store.append(series, time, .text(memory)) }
+        // The newest by its time is what is recalled: also where several came at once, or the clock was set back meanwhile.
+        var place = time
+        if let last = devices[index].memory?.at, last >= time, last < time + .hours(24) {
+            place = last + .milliseconds(1)
+        }
+        devices[index].memory = (memory, place)
+        if let series = devices[index].memorySeries { store.append(series, place, .text(memory)) }
     }
 
     /// Once a day what is remembered is written again, so that the ring does not forget it.
