@@ -40,7 +40,7 @@ package enum CivilZone {
     }()
 
     private static func changes(of name: String) -> [Zone.Change] {
-        let before = getenv("TZ").map { String(cString: $0) }
+        let before = Environment.value("TZ")
         setenv("TZ", ":\(name)", 1)
         tzset()
         defer {

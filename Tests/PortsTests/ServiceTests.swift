@@ -5,10 +5,8 @@ import Ports
 import Testing
 
 @Suite struct ServiceTests {
-    /// Nobody else here asks for NOTIFY_SOCKET.
     @Test func theServiceManagerHears() throws {
-        unsetenv("NOTIFY_SOCKET")
-        #expect(!Service.notify("READY=1"))
+        #expect(!Service.notify("READY=1", to: nil))
 
         let folder = try TemporaryFolder()
         let path = folder.path + "/notify"
@@ -22,29 +20,26 @@ import Testing
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(manager, $0, size) }
         }
         try #require(bound == 0)
-        setenv("NOTIFY_SOCKET", path, 1)
-        defer { unsetenv("NOTIFY_SOCKET") }
         for state in ["READY=1", "WATCHDOG=1", "STOPPING=1"] {
-            #expect(Service.notify(state))
+            #expect(Service.notify(state, to: path))
             var bytes = [UInt8](repeating: 0, count: 64)
             let count = recv(manager, &bytes, bytes.count, CInt(MSG_DONTWAIT))
             #expect(String(decoding: bytes.prefix(max(0, count)), as: UTF8.self) == state)
         }
         // A manager that is gone, and a name too long for a socket.
-        setenv("NOTIFY_SOCKET", folder.path + "/none", 1)
-        #expect(!Service.notify("READY=1"))
-        setenv("NOTIFY_SOCKET", String(repeating: "x", count: 200), 1)
-        #expect(!Service.notify("READY=1"))
+        #expect(!Service.notify("READY=1", to: folder.path + "/none"))
+        #expect(!Service.notify("READY=1", to: String(repeating: "x", count: 200)))
     }
 
-    /// Nobody else here asks for FABGATE_SHARE.
     @Test func theDataIsWhereTheEnvironmentSays() throws {
         let folder = try TemporaryFolder()
-        setenv("FABGATE_SHARE", folder.path, 1)
-        defer { unsetenv("FABGATE_SHARE") }
-        #expect { try Installation.find() } throws: { "\($0)".contains("FABGATE_SHARE must name the folder") }
+        #expect {
+            try Installation.find(share: folder.path)
+        } throws: {
+            "\($0)".contains("FABGATE_SHARE must name the folder")
+        }
         for name in ["devices", "pages"] { mkdir("\(folder.path)/\(name)", 0o700) }
-        let found = try Installation.find()
+        let found = try Installation.find(share: folder.path)
         #expect(found.devices == "\(folder.path)/devices")
         #expect(found.pages == "\(folder.path)/pages")
     }

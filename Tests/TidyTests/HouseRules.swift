@@ -144,6 +144,14 @@ private let allowed: [String: Set<String>] = [
         }
     }
 
+    /// All tests run in one process at the same time: what one of them sets for the process, the others meet.
+    @Test func noTestChangesTheProcess() {
+        let calls = ["set" + "env(", "put" + "env(", "u" + "mask(", "ch" + "dir("]
+        for file in SourceFile.below("Tests") {
+            for call in calls { #expect(!file.text.contains(call), "\(file.path) calls \(call)…)") }
+        }
+    }
+
     @Test func everyFileOpensWithWords() {
         for file in SourceFile.below("Sources") + SourceFile.below("devices") where !file.path.hasSuffix("/main.swift")
         {

@@ -9,9 +9,12 @@ package struct Installation: Hashable, Sendable {
     /// The dashboard's files.
     package let pages: String
 
-    /// In this order: `$FABGATE_SHARE`, `/usr/share/fabgate`, and the checkout that this program was built in.
-    package static func find() throws(PortError) -> Installation {
-        if let share = getenv("FABGATE_SHARE").map({ String(cString: $0) }) {
+    /// In this order: `share`, which `$FABGATE_SHARE` names, `/usr/share/fabgate`, and the checkout that this program was
+    /// built in.
+    package static func find(
+        share: String? = Environment.value("FABGATE_SHARE")
+    ) throws(PortError) -> Installation {
+        if let share {
             guard let found = installed(share) else {
                 throw PortError(
                     call: "find devices/ and pages/ in", subject: share, code: 0,
@@ -35,7 +38,7 @@ package struct Installation: Hashable, Sendable {
     /// Where a lab keeps models of its own, which an update leaves alone: the folders of `$FABGATE_MODELS`, parted by
     /// colons, otherwise `/etc/fabgate/models` where there is one. A folder of it is a model, without a family above.
     package static func ownModels() throws(PortError) -> [String] {
-        guard let list = getenv("FABGATE_MODELS").map({ String(cString: $0) }) else {
+        guard let list = Environment.value("FABGATE_MODELS") else {
             return Files.isFolder("/etc/fabgate/models") ? ["/etc/fabgate/models"] : []
         }
         let folders = list.split(separator: ":").map(String.init)

@@ -34,17 +34,15 @@ package final class LocalServer {
         var address = try LocalSocket.address(path)
         descriptor = try LocalSocket.open()
         unlink(path)
-        // The file is made with these rights; there is no moment in which others could connect.
-        let before = umask(0o177)
         let bound = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        let reason = errno
-        umask(before)
-        guard bound == 0, listen(descriptor, 8) == 0 else {
-            let code = bound == 0 ? errno : reason
+        // Nobody can connect before `listen`: there is no moment in which others could. A umask would be the whole
+        // process's, also of a thread that makes a folder just then.
+        guard bound == 0, chmod(path, 0o600) == 0, listen(descriptor, 8) == 0 else {
+            let code = errno
             close(descriptor)
             throw PortError(call: "listen on", subject: path, code: code)
         }

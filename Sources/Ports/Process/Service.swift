@@ -2,12 +2,15 @@
 
 @preconcurrency import Glibc
 
-/// The notification protocol of systemd (sd_notify(3)): one datagram to the socket that `$NOTIFY_SOCKET` names.
+/// The notification protocol of systemd (sd_notify(3)): one datagram to a socket.
 package enum Service {
     /// Tells a state such as `READY=1`, `STOPPING=1` or `WATCHDOG=1`; false where nobody listens or it did not arrive.
+    /// `manager` is its socket, which `$NOTIFY_SOCKET` names.
     @discardableResult
-    package static func notify(_ state: String) -> Bool {
-        guard let name = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }) else { return false }
+    package static func notify(
+        _ state: String, to manager: String? = Environment.value("NOTIFY_SOCKET")
+    ) -> Bool {
+        guard let name = manager else { return false }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         var path = Array(name.utf8)

@@ -43,7 +43,7 @@ package enum Files {
 
     /// A fresh folder of this user's own below `$TMPDIR` or `/tmp`.
     package static func makeTemporaryFolder(prefix: String) throws(PortError) -> String {
-        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        let base = Environment.value("TMPDIR") ?? "/tmp"
         var template = Array("\(base)/\(prefix)-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw PortError(call: "make folder", subject: base, code: errno) }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
