@@ -180,6 +180,21 @@ import Testing
         #expect(tell().filter { $0.hasPrefix("job=") } == [])
     }
 
+    /// OctoPrint's clock has whole seconds; the messages differ all the same.
+    @Test func twoPrintsThatEndWithinASecondCountBoth() throws {
+        var printer = try MessageBench.made(OctoPrint.self)
+        func tell() -> [String] {
+            [(8, "a", "cancelled"), (9, "b", "error")].flatMap { start, file, reason in
+                printer.hears("octoPrint/event/PrintStarted", "{\"path\":\"\(file)\",\"_timestamp\":\(start)}")
+                    + printer.hears(
+                        "octoPrint/event/PrintFailed",
+                        "{\"path\":\"\(file)\",\"reason\":\"\(reason)\",\"_timestamp\":9}")
+            }
+        }
+        #expect(tell().filter { $0.hasPrefix("job=") } == ["job=cancelled", "job=failed"])
+        #expect(tell().filter { $0.hasPrefix("job=") } == [])
+    }
+
     @Test func waitingForAPersonIsBlocked() throws {
         try tell(
             print + [

@@ -179,7 +179,7 @@ package struct OctoPrint: DeviceDriver {
         case "PrintStarted":
             let path = event.path.flatMap { JSONScanner.text($0, b) }
             settlePending(&out)
-            if let outcome = job.started(at: event.timestamp, key: path.map { JobKey.of($0) }) {
+            if let outcome = job.started(event.identity, key: path.map { JobKey.of($0) }) {
                 out.report(Ch.job, event: outcome.rawValue)
             }
             if job.isNew { counts = nil }
@@ -268,7 +268,7 @@ package struct OctoPrint: DeviceDriver {
         if outcome == .completed { used(share: 1, &out) }
         pendingEnd = nil
         counts = nil
-        let isCounted = job.ended(at: event.timestamp)
+        let isCounted = job.ended(event.identity)
         if isCounted { out.report(Ch.job, event: outcome.rawValue) }
         if let time = event.time, isCounted || job.wasToldAgain { out.report(Ch.jobTime, of: channels, time) }
         if isCounted, event.hasBadTime { out.note(.badValue, "the time of a print is no number") }

@@ -2,8 +2,9 @@ import Model
 
 /// What an event says that is kept. Where strings stand is noted.
 struct OctoPrintEvent {
-    /// Seconds since 1970 by OctoPrint's own clock.
-    private(set) var timestamp: Double?
+    /// By which a message that comes twice is known: all of its bytes, among them OctoPrint's own second. nil where it
+    /// says no second.
+    private(set) var identity: UInt64?
     private(set) var stateID: Range<Int>?
     private(set) var reason: Range<Int>?
     /// The file's path, by which two prints are told apart; it goes no further.
@@ -15,8 +16,8 @@ struct OctoPrintEvent {
     mutating func read(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
         guard json.beginObject(b) else { return }
         while let key = json.nextKey(b) {
-            if JSONScanner.equals(key, "_timestamp", b), let number = json.number(b) {
-                timestamp = number
+            if JSONScanner.equals(key, "_timestamp", b), json.number(b) != nil {
+                identity = JobKey.of([b.indices], b)
             } else if JSONScanner.equals(key, "state_id", b), let text = json.string(b) {
                 stateID = text
             } else if JSONScanner.equals(key, "reason", b), let text = json.string(b) {

@@ -22,10 +22,10 @@ struct OctoPrintJob {
     private var hasGap = false
     /// Nothing was heard since the link was opened. What comes first may be about anything.
     private var isFirst = true
-    // OctoPrint's own seconds of the last events, by which one that was delivered twice is known: a broker repeats all
-    // that a gateway could not confirm, a whole print among it.
-    private var starts = SeenTimes()
-    private var ends = SeenTimes()
+    // The last events, by which one that was delivered twice is known: a broker repeats all that a gateway could not
+    // confirm, a whole print among it. Their seconds alone would not do: two short prints end within one.
+    private var starts = SeenEvents()
+    private var ends = SeenEvents()
     /// The last end was one that had been told before.
     private(set) var wasToldAgain = false
 
@@ -56,9 +56,9 @@ struct OctoPrintJob {
     /// Something live was heard that is no end.
     mutating func heard() { isFirst = false }
 
-    /// PrintStarted. Returns how the print before ended, where that was missed.
-    mutating func started(at time: Double?, key: UInt64?) -> JobOutcome? {
-        guard starts.isNew(time) else { return nil }
+    /// PrintStarted, `event` being the message's identity. Returns how the print before ended, where that was missed.
+    mutating func started(_ event: UInt64?, key: UInt64?) -> JobOutcome? {
+        guard starts.isNew(event) else { return nil }
         // Old versions say PRINTING before PrintStarted: that was this one.
         let isMissed = phase == .started || phase == .found && (hasGap || wasAway)
         defer {
@@ -82,15 +82,15 @@ struct OctoPrintJob {
     /// The printer cannot be reached, or cannot print.
     mutating func away() { if isOpen { wasAway = true } }
 
-    /// PrintDone or PrintFailed. Returns whether it counts.
-    mutating func ended(at time: Double?) -> Bool {
-        let isNew = ends.isNew(time)
+    /// PrintDone or PrintFailed, `event` being the message's identity. Returns whether it counts.
+    mutating func ended(_ event: UInt64?) -> Bool {
+        let isNew = ends.isNew(event)
         wasToldAgain = !isNew
         let counts =
             switch phase {
             case .started, .found: isNew
             case .guessed: false
-            case .none: !isFirst && time != nil && isNew
+            case .none: !isFirst && event != nil && isNew
             }
         phase = .none
         key = nil
@@ -111,16 +111,16 @@ struct OctoPrintJob {
     }
 }
 
-/// The times of the last sixteen events of a kind.
-private struct SeenTimes {
-    private var times: [Double] = []
+/// The last sixteen events of a kind.
+private struct SeenEvents {
+    private var events: [UInt64] = []
 
-    /// Whether none of them had this time; one without a time is always new.
-    mutating func isNew(_ time: Double?) -> Bool {
-        guard let time else { return true }
-        guard !times.contains(time) else { return false }
-        if times.count == 16 { times.removeFirst() }
-        times.append(time)
+    /// Whether this is none of them; one that says no time is always new.
+    mutating func isNew(_ event: UInt64?) -> Bool {
+        guard let event else { return true }
+        guard !events.contains(event) else { return false }
+        if events.count == 16 { events.removeFirst() }
+        events.append(event)
         return true
     }
 }
