@@ -57,7 +57,8 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         library("CMosquitto", pkgConfig: "libmosquitto", apt: "libmosquitto-dev"),
         library("CMicroHTTPD", pkgConfig: "libmicrohttpd", apt: "libmicrohttpd-dev"),
-        library("CCurl", pkgConfig: "libcurl", apt: "libcurl4-openssl-dev"),
+        // Opened when somebody asks over HTTP; see its shim.
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         library("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
         // What the store is measured beside; the product does not have it.
         library("CRrd", pkgConfig: "librrd", apt: "librrd-dev"),

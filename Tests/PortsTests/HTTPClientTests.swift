@@ -243,6 +243,39 @@ final class ClientBench {
         #expect(try bench.failure(.init(url: "http://127.0.0.1:\(port)/"))?.kind == .refused)
     }
 
+    @Test func saysWhichLibraryIsMissing() throws {
+        let loop = try Loop()
+        let client = HTTPClient(loop: loop, library: "libcurl-of-nobody.so.4")
+        var failures: [HTTPClient.Failure] = []
+        func ask(_ host: String, then: @escaping () -> Void) {
+            client.send(.init(url: "http://\(host)/")) {
+                if case .failure(let failure) = $0 { failures.append(failure) }
+                then()
+            }
+        }
+        // Also the second time, and nobody else is held up by it.
+        ask("one.example") { ask("two.example") { loop.stop(0) } }
+        #expect(loop.run() == 0)
+        #expect(failures.map(\.kind) == [.noLibrary, .noLibrary])
+        let words = try #require(failures.last?.description)
+        #expect(
+            words.hasPrefix("two.example: cannot ask over HTTP without libcurl: libcurl-of-nobody.so.4: cannot open"))
+        #expect(words.hasSuffix("install Debian's package libcurl4"))
+    }
+
+    @Test func mayGiveUpBeforeTheLibraryIsOpen() throws {
+        let loop = try Loop()
+        let client = HTTPClient(loop: loop)
+        var kinds: [HTTPClient.Failure.Kind] = []
+        for _ in 0..<3 {
+            client.send(.init(url: "http://127.0.0.1:1/")) {
+                if case .failure(let failure) = $0 { kinds.append(failure.kind) }
+            }
+        }
+        client.cancelAll()
+        #expect(kinds == [.cancelled, .cancelled, .cancelled])
+    }
+
     @Test func mayGoAwayWithRequestsOnTheirWay() throws {
         let waiting = Seen<HTTPReply>()
         let server = try Self.server { _, reply in waiting.add(reply) }

@@ -80,6 +80,34 @@ private func sensor(watts: Int, total: Double) -> String {
         #expect(program.log.contains("bad.yaml:2:21: machine a has no key 'klass'; did you mean 'class'?"))
     }
 
+    /// A start reads only the models that are named; what is said about a wrong name knows all of them.
+    @Test func wrongModelIsToldTheNearestOfAll() async throws {
+        let folder = try PrivateFolder()
+        let file = try folder.write(
+            "bad.yaml",
+            """
+            lab: { id: x, timezone: Asia/Seoul }
+            serial: [{ name: bus1, port: /dev/null }]
+            devices: [{ id: meter, driver: modbus-rtu, model: eastron-sdm12, serial: bus1, unit: 1 }]
+
+            """)
+        let program = try Program(["fabgate", "run", "--config", file], in: folder, name: "bad")
+        #expect(try await program.status() == 78)
+        #expect(program.log.contains("bad.yaml:3:"))
+        #expect(program.log.contains("no model 'eastron-sdm12'; did you mean 'eastron-sdm120'?"))
+    }
+
+    /// libcurl brings thirty libraries more: who asks nobody over HTTP does not have them in memory.
+    @Test func librariesForHTTPAreNotLoadedWhereNobodyIsAsked() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder)
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port)
+        try await gateway.awaitBroker()
+        let maps = try Files.text("/proc/\(gateway.program.id)/maps")
+        #expect(maps.contains("libmosquitto"))
+        #expect(!maps.contains("libcurl"))
+    }
+
     @Test func newConfigurationIsTakenUpAndABrokenOneIsNot() async throws {
         let folder = try PrivateFolder()
         let broker = try TestBroker(in: folder)

@@ -72,22 +72,92 @@ package final class HTTPClient {
         }
     }
 
+    private typealias Completion = (Result<Answer, Failure>) -> Void
+
+    /// The library, once it is open, and our handle of it.
+    private struct Curl {
+        let library: CurlLibrary
+        let multi: UnsafeMutableRawPointer
+        var functions: fabgate_curl { library.functions.pointee }
+    }
+
     private let loop: Loop
-    private let multi: UnsafeMutableRawPointer
+    private let libraryName: String
+    private var curl: Curl?
+    /// Opens the library, while there are requests that wait for it.
+    private var opener: Worker?
+    private var waiting: [(request: Outgoing, completion: Completion)] = []
     private var transfers: [UnsafeMutableRawPointer: HTTPTransfer] = [:]
     private var watched: Set<CInt> = []
     private var timer: TimerID?
 
-    private static let isCurlReady: Bool = curl_global_init(Int(CURL_GLOBAL_ALL)) == CURLE_OK
+    /// On the loop's thread, as everything here. libcurl is opened for the first request.
+    package convenience init(loop: Loop) { self.init(loop: loop, library: CurlLibrary.name) }
 
-    /// On the loop's thread, as everything here.
-    package init(loop: Loop) {
-        precondition(HTTPClient.isCurlReady, "libcurl does not start")
-        guard let multi = curl_multi_init() else { preconditionFailure("memory is short") }
+    package init(loop: Loop, library: String) {
         self.loop = loop
-        self.multi = multi
+        libraryName = library
+    }
+
+    deinit {
+        if let timer { loop.cancel(timer) }
+        guard let curl else { return }
+        // curl must not call an object that is going away.
+        fabgate_curl_multi_callbacks(curl.library.functions, curl.multi, nil, nil, nil)
+        for socket in watched { loop.unwatch(socket) }
+        for handle in transfers.keys { _ = curl.functions.multi_remove_handle(curl.multi, handle) }
+        transfers = [:]
+        _ = curl.functions.multi_cleanup(curl.multi)
+    }
+
+    /// Sends a request; `completion` is called once, later, on the loop.
+    package func send(_ request: Outgoing, _ completion: @escaping (Result<Answer, Failure>) -> Void) {
+        guard let curl else {
+            waiting.append((request, completion))
+            return openLibrary()
+        }
+        do {
+            let transfer = try HTTPTransfer(request, curl.library, completion)
+            transfers[transfer.handle] = transfer
+            _ = curl.functions.multi_add_handle(curl.multi, transfer.handle)
+        } catch {
+            loop.after(.zero) { completion(.failure(error)) }
+        }
+    }
+
+    /// On a thread of its own: the loop has others to serve meanwhile.
+    private func openLibrary() {
+        guard opener == nil else { return }
+        let opener = Worker(name: "curl")
+        self.opener = opener
+        let name = libraryName
+        loop.run(on: opener) {
+            Result { () throws(CurlLibrary.Missing) in try CurlLibrary(name) }
+        } then: { [weak self] library in
+            self?.opened(library)
+        }
+    }
+
+    private func opened(_ result: Result<CurlLibrary, CurlLibrary.Missing>) {
+        opener = nil
+        let waiting = waiting
+        self.waiting = []
+        switch result {
+        case .success(let library):
+            prepare(library)
+            for (request, completion) in waiting { send(request, completion) }
+        case .failure(let missing):
+            for (request, completion) in waiting {
+                completion(.failure(.init(.noLibrary, HTTPTransfer.host(request.url), missing.description)))
+            }
+        }
+    }
+
+    private func prepare(_ library: CurlLibrary) {
+        let functions = library.functions
+        guard let multi = functions.pointee.multi_init() else { preconditionFailure("memory is short") }
         fabgate_curl_multi_callbacks(
-            multi,
+            functions, multi,
             { _, socket, what, context, _ in
                 guard let context else { return 0 }
                 Unmanaged<HTTPClient>.fromOpaque(context).takeUnretainedValue().watch(socket, what)
@@ -98,37 +168,21 @@ package final class HTTPClient {
                 Unmanaged<HTTPClient>.fromOpaque(context).takeUnretainedValue().setTimer(milliseconds)
                 return 0
             }, Unmanaged.passUnretained(self).toOpaque())
-        fabgate_curl_multi_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 16)
-        fabgate_curl_multi_long(multi, CURLMOPT_MAXCONNECTS, 8)
-    }
-
-    deinit {
-        // curl must not call an object that is going away.
-        fabgate_curl_multi_callbacks(multi, nil, nil, nil)
-        if let timer { loop.cancel(timer) }
-        for socket in watched { loop.unwatch(socket) }
-        for handle in transfers.keys { curl_multi_remove_handle(multi, handle) }
-        transfers = [:]
-        curl_multi_cleanup(multi)
-    }
-
-    /// Sends a request; `completion` is called once, later, on the loop.
-    package func send(_ request: Outgoing, _ completion: @escaping (Result<Answer, Failure>) -> Void) {
-        do {
-            let transfer = try HTTPTransfer(request, completion)
-            transfers[transfer.handle] = transfer
-            curl_multi_add_handle(multi, transfer.handle)
-        } catch {
-            loop.after(.zero) { completion(.failure(error)) }
-        }
+        fabgate_curl_multi_long(functions, multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, 16)
+        fabgate_curl_multi_long(functions, multi, CURLMOPT_MAXCONNECTS, 8)
+        curl = Curl(library: library, multi: multi)
     }
 
     /// Gives up every request; each is completed with `cancelled` before this returns.
     package func cancelAll() {
+        let unsent = waiting
+        waiting = []
+        for (request, completion) in unsent { completion(.failure(.cancelled(HTTPTransfer.host(request.url)))) }
+        guard let curl else { return }
         let all = transfers
         transfers = [:]
         for (handle, transfer) in all {
-            curl_multi_remove_handle(multi, handle)
+            _ = curl.functions.multi_remove_handle(curl.multi, handle)
             transfer.cancel()
         }
     }
@@ -169,15 +223,16 @@ package final class HTTPClient {
     }
 
     private func act(_ socket: CInt, _ events: CInt) {
+        guard let curl else { return }
         var running: CInt = 0
-        curl_multi_socket_action(multi, socket, events, &running)
+        _ = curl.functions.multi_socket_action(curl.multi, socket, events, &running)
         // A completion may send the next request, cancel all others, or let go of this client.
         var done: [(HTTPTransfer, CURLcode)] = []
         var left: CInt = 0
-        while let message = curl_multi_info_read(multi, &left) {
+        while let message = curl.functions.multi_info_read(curl.multi, &left) {
             guard message.pointee.msg == CURLMSG_DONE, let handle = message.pointee.easy_handle else { continue }
             let code = message.pointee.data.result
-            curl_multi_remove_handle(multi, handle)
+            _ = curl.functions.multi_remove_handle(curl.multi, handle)
             if let transfer = transfers.removeValue(forKey: handle) { done.append((transfer, code)) }
         }
         for (transfer, code) in done { transfer.finish(code) }

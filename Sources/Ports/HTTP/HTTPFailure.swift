@@ -29,6 +29,8 @@ extension HTTPClient {
             case broken
             /// The request itself is wrong: URL, header or file.
             case badRequest
+            /// This computer lacks the library that asks.
+            case noLibrary
             case cancelled
         }
 
@@ -39,6 +41,8 @@ extension HTTPClient {
             self.kind = kind
             description = "\(host): \(reason)"
         }
+
+        static func cancelled(_ host: String) -> Failure { Failure(.cancelled, host, "the request was given up") }
     }
 }
 

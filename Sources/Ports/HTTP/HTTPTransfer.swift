@@ -4,6 +4,7 @@ internal import Model
 
 /// One request on its way: curl's easy handle and what came back so far. On the loop's thread.
 final class HTTPTransfer {
+    private let library: CurlLibrary
     let handle: UnsafeMutableRawPointer
     private let completion: (Result<HTTPClient.Answer, HTTPClient.Failure>) -> Void
     private let host: String
@@ -17,14 +18,15 @@ final class HTTPTransfer {
 
     /// Throws where the request cannot be made at all.
     init(
-        _ request: HTTPClient.Outgoing,
+        _ request: HTTPClient.Outgoing, _ library: CurlLibrary,
         _ completion: @escaping (Result<HTTPClient.Answer, HTTPClient.Failure>) -> Void
     ) throws(HTTPClient.Failure) {
         host = HTTPTransfer.host(request.url)
         try HTTPTransfer.check(request, host)
-        guard let handle = curl_easy_init() else {
+        guard let handle = library.functions.pointee.easy_init() else {
             throw .init(.badRequest, host, "curl gives no handle; memory is short")
         }
+        self.library = library
         self.handle = handle
         self.completion = completion
         limit = request.maxAnswerBytes
@@ -35,65 +37,69 @@ final class HTTPTransfer {
     }
 
     deinit {
-        curl_easy_cleanup(handle)
-        curl_slist_free_all(headerLines)
+        curl.pointee.easy_cleanup(handle)
+        curl.pointee.slist_free_all(headerLines)
         message.deallocate()
     }
 
     /// Tells the owner how it ended.
     func finish(_ code: CURLcode) {
         guard code == CURLE_OK else {
-            let words = String(cString: message[0] == 0 ? curl_easy_strerror(code) : UnsafePointer(message))
+            let known = message[0] == 0 ? curl.pointee.easy_strerror(code) : nil
+            let words = String(cString: known ?? UnsafePointer(message))
             return completion(
                 .failure(
                     .init(
                         code, host: host, detail: words,
-                        verification: fabgate_curl_info_long(handle, CURLINFO_SSL_VERIFYRESULT),
-                        systemError: Int32(truncatingIfNeeded: fabgate_curl_info_long(handle, CURLINFO_OS_ERRNO)))))
+                        verification: fabgate_curl_info_long(curl, handle, CURLINFO_SSL_VERIFYRESULT),
+                        systemError: Int32(truncatingIfNeeded: fabgate_curl_info_long(curl, handle, CURLINFO_OS_ERRNO)))
+                ))
         }
         guard isHeadComplete else {
             return completion(.failure(.init(.broken, host, "the answer was cut off in its headers; send it again")))
         }
-        let status = fabgate_curl_info_long(handle, CURLINFO_RESPONSE_CODE)
+        let status = fabgate_curl_info_long(curl, handle, CURLINFO_RESPONSE_CODE)
         completion(.success(.init(status: status, headers: headers, body: body)))
     }
 
-    func cancel() { completion(.failure(.init(.cancelled, host, "the request was given up"))) }
+    func cancel() { completion(.failure(.cancelled(host))) }
 
     // MARK: Options
 
-    private func setConnection(_ request: HTTPClient.Outgoing) {
-        fabgate_curl_pointer(handle, CURLOPT_ERRORBUFFER, message)
-        fabgate_curl_text(handle, CURLOPT_URL, request.url)
-        fabgate_curl_text(handle, CURLOPT_PROTOCOLS_STR, "http,https")
-        fabgate_curl_long(handle, CURLOPT_FOLLOWLOCATION, 0)
-        fabgate_curl_long(handle, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
-        // What a service inherits in its environment must not redirect its secrets.
-        fabgate_curl_text(handle, CURLOPT_PROXY, "")
-        fabgate_curl_long(handle, CURLOPT_NOSIGNAL, 1)
-        fabgate_curl_long(handle, CURLOPT_TCP_KEEPALIVE, 1)
-        fabgate_curl_long(handle, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.connectTimeout.milliseconds)))
-        fabgate_curl_long(handle, CURLOPT_TIMEOUT_MS, Int(max(1, request.totalTimeout.milliseconds)))
-        // Less than a byte a second for 30 s is a connection that hangs.
-        fabgate_curl_long(handle, CURLOPT_LOW_SPEED_LIMIT, 1)
-        fabgate_curl_long(handle, CURLOPT_LOW_SPEED_TIME, 30)
+    private var curl: UnsafePointer<fabgate_curl> { library.functions }
 
-        fabgate_curl_long(handle, CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
-        fabgate_curl_long(handle, CURLOPT_SSL_VERIFYPEER, 1)
-        fabgate_curl_long(handle, CURLOPT_SSL_VERIFYHOST, 2)
+    private func setConnection(_ request: HTTPClient.Outgoing) {
+        fabgate_curl_pointer(curl, handle, CURLOPT_ERRORBUFFER, message)
+        fabgate_curl_text(curl, handle, CURLOPT_URL, request.url)
+        fabgate_curl_text(curl, handle, CURLOPT_PROTOCOLS_STR, "http,https")
+        fabgate_curl_long(curl, handle, CURLOPT_FOLLOWLOCATION, 0)
+        fabgate_curl_long(curl, handle, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
+        // What a service inherits in its environment must not redirect its secrets.
+        fabgate_curl_text(curl, handle, CURLOPT_PROXY, "")
+        fabgate_curl_long(curl, handle, CURLOPT_NOSIGNAL, 1)
+        fabgate_curl_long(curl, handle, CURLOPT_TCP_KEEPALIVE, 1)
+        fabgate_curl_long(curl, handle, CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, request.connectTimeout.milliseconds)))
+        fabgate_curl_long(curl, handle, CURLOPT_TIMEOUT_MS, Int(max(1, request.totalTimeout.milliseconds)))
+        // Less than a byte a second for 30 s is a connection that hangs.
+        fabgate_curl_long(curl, handle, CURLOPT_LOW_SPEED_LIMIT, 1)
+        fabgate_curl_long(curl, handle, CURLOPT_LOW_SPEED_TIME, 30)
+
+        fabgate_curl_long(curl, handle, CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
+        fabgate_curl_long(curl, handle, CURLOPT_SSL_VERIFYPEER, 1)
+        fabgate_curl_long(curl, handle, CURLOPT_SSL_VERIFYHOST, 2)
         if let login = request.login {
-            fabgate_curl_long(handle, CURLOPT_HTTPAUTH, fabgate_curl_digest)
-            fabgate_curl_text(handle, CURLOPT_USERNAME, login.user)
-            fabgate_curl_text(handle, CURLOPT_PASSWORD, login.password)
+            fabgate_curl_long(curl, handle, CURLOPT_HTTPAUTH, fabgate_curl_digest)
+            fabgate_curl_text(curl, handle, CURLOPT_USERNAME, login.user)
+            fabgate_curl_text(curl, handle, CURLOPT_PASSWORD, login.password)
         }
         guard let tls = request.tls else { return }
         if let file = tls.caFile {
-            fabgate_curl_text(handle, CURLOPT_CAINFO, file)
+            fabgate_curl_text(curl, handle, CURLOPT_CAINFO, file)
             // Debian's folder of authorities would be trusted beside the file.
-            fabgate_curl_text(handle, CURLOPT_CAPATH, nil)
+            fabgate_curl_text(curl, handle, CURLOPT_CAPATH, nil)
         }
-        if let file = tls.certFile { fabgate_curl_text(handle, CURLOPT_SSLCERT, file) }
-        if let file = tls.keyFile { fabgate_curl_text(handle, CURLOPT_SSLKEY, file) }
+        if let file = tls.certFile { fabgate_curl_text(curl, handle, CURLOPT_SSLCERT, file) }
+        if let file = tls.keyFile { fabgate_curl_text(curl, handle, CURLOPT_SSLKEY, file) }
     }
 
     private func setContent(_ request: HTTPClient.Outgoing) {
@@ -101,35 +107,36 @@ final class HTTPTransfer {
         // Waiting for "100 Continue" costs a second with servers that never say it, and no type is better than a wrong one.
         lines.append("Expect:")
         if !request.headers.contains(where: { $0.0.isSameName(as: "Content-Type") }) { lines.append("Content-Type:") }
-        for line in lines { headerLines = curl_slist_append(headerLines, line) }
-        fabgate_curl_pointer(handle, CURLOPT_HTTPHEADER, headerLines)
+        for line in lines { headerLines = curl.pointee.slist_append(headerLines, line) }
+        fabgate_curl_pointer(curl, handle, CURLOPT_HTTPHEADER, headerLines)
         // Packed answers are unpacked on the way in; the limit below counts what comes out.
-        fabgate_curl_text(handle, CURLOPT_ACCEPT_ENCODING, "gzip, deflate")
+        fabgate_curl_text(curl, handle, CURLOPT_ACCEPT_ENCODING, "gzip, deflate")
 
         let isUpload = ["POST", "PUT", "PATCH"].contains(request.method)
         if let body = request.body ?? (isUpload ? [] : nil) {
-            fabgate_curl_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, body.count)
+            fabgate_curl_offset(curl, handle, CURLOPT_POSTFIELDSIZE_LARGE, body.count)
             body.withUnsafeBytes {
                 // An empty body has no address; the copy of nothing needs one.
-                _ = fabgate_curl_pointer(handle, CURLOPT_COPYPOSTFIELDS, $0.baseAddress ?? UnsafeRawPointer(message))
+                _ = fabgate_curl_pointer(
+                    curl, handle, CURLOPT_COPYPOSTFIELDS, $0.baseAddress ?? UnsafeRawPointer(message))
             }
         } else if request.method == "HEAD" {
-            fabgate_curl_long(handle, CURLOPT_NOBODY, 1)
+            fabgate_curl_long(curl, handle, CURLOPT_NOBODY, 1)
         } else {
-            fabgate_curl_long(handle, CURLOPT_HTTPGET, 1)
+            fabgate_curl_long(curl, handle, CURLOPT_HTTPGET, 1)
         }
-        if request.method != "HEAD" { fabgate_curl_text(handle, CURLOPT_CUSTOMREQUEST, request.method) }
+        if request.method != "HEAD" { fabgate_curl_text(curl, handle, CURLOPT_CUSTOMREQUEST, request.method) }
 
         let context = Unmanaged.passUnretained(self).toOpaque()
         fabgate_curl_write(
-            handle, CURLOPT_WRITEFUNCTION,
+            curl, handle, CURLOPT_WRITEFUNCTION,
             { data, size, count, context in
                 guard let data, let context else { return 0 }
                 let transfer = Unmanaged<HTTPTransfer>.fromOpaque(context).takeUnretainedValue()
                 return transfer.receive(UnsafeRawBufferPointer(start: data, count: size * count))
             }, CURLOPT_WRITEDATA, context)
         fabgate_curl_write(
-            handle, CURLOPT_HEADERFUNCTION,
+            curl, handle, CURLOPT_HEADERFUNCTION,
             { data, size, count, context in
                 guard let data, let context else { return 0 }
                 let transfer = Unmanaged<HTTPTransfer>.fromOpaque(context).takeUnretainedValue()
