@@ -21,7 +21,7 @@ enum MachineCommand {
             throw ToolFailure(.usage, "say which machine, and which device follows which: swap MACHINE OLD NEW")
         }
         let setup = try Setup()
-        let files = try setup.documents(arguments["config"])
+        let files = try Setup.documents(arguments["config"])
         let before = try setup.configuration(files.map(\.document))
         let swap = try Swap(Array(arguments.operands.dropFirst()), before, at: arguments["at"] ?? "now")
         var changed: [(path: String, before: String, after: String)] = []

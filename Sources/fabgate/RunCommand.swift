@@ -17,9 +17,8 @@ enum RunCommand {
 
     @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
         Memory.keepSmall()
-        let setup = try Setup()
-        let configuration = try setup.configuration(arguments["config"])
-        let gateway = try Gateway(configuration, installation: setup.installation) {
+        let (configuration, installation) = try Setup.forStart(arguments["config"])
+        let gateway = try Gateway(configuration, installation: installation) {
             do {
                 _ = try Setup().configuration(arguments["config"])
                 return true

@@ -19,20 +19,24 @@ struct Setup {
 
     static let defaultConfiguration = "/etc/fabgate/fabgate.yaml"
 
-    init() throws {
+    /// With every model.
+    init() throws { try self.init(models: { _ in true }) }
+
+    /// With the models that are wanted by name.
+    private init(models isWanted: (String) -> Bool) throws {
         installation = try Installation.find()
         var catalog = Catalog(drivers: allDrivers)
         var problems = Problems()
         for family in try Files.folders(in: installation.devices) {
             let models = "\(installation.devices)/\(family)/models"
             guard Files.isFolder(models) else { continue }
-            for model in try Files.folders(in: models) {
+            for model in try Files.folders(in: models) where isWanted(model) {
                 let profile = try YAML.load(path: "\(models)/\(model)/profile.yaml")
                 catalog.add(model: model, family: family, profile, &problems)
             }
         }
         for models in try Installation.ownModels() {
-            for model in try Files.folders(in: models) {
+            for model in try Files.folders(in: models) where isWanted(model) {
                 let profile = try YAML.load(path: "\(models)/\(model)/profile.yaml")
                 catalog.add(model: model, family: "own", profile, &problems)
             }
@@ -41,14 +45,39 @@ struct Setup {
         self.catalog = catalog
     }
 
+    /// Reads and checks a configuration, and of all models only those that it names: a start is to be quick. Where
+    /// anything is wrong everything is read, so that what is said about it knows every model.
+    static func forStart(_ path: String?) throws -> (Configuration, Installation) {
+        let documents = try documents(path).map(\.document)
+        let named = Set(documents.flatMap(modelNames))
+        if let setup = try? Setup(models: named.contains), let configuration = try? setup.configuration(documents) {
+            return (configuration, setup.installation)
+        }
+        let setup = try Setup()
+        return (try setup.configuration(documents), setup.installation)
+    }
+
+    /// What stands behind `model` in the list of devices.
+    private static func modelNames(_ document: Document) -> [String] {
+        guard case .map(let sections) = document.content,
+            case .list(let devices)? = sections.first(where: { $0.key == "devices" })?.value.content
+        else { return [] }
+        return devices.compactMap { device in
+            guard case .map(let entries) = device.content,
+                case .scalar(let name, _)? = entries.first(where: { $0.key == "model" })?.value.content
+            else { return nil }
+            return name
+        }
+    }
+
     /// Reads and checks a configuration file and the `conf.d` beside it.
     func configuration(_ path: String?) throws -> Configuration {
-        try configuration(try documents(path).map(\.document))
+        try configuration(try Self.documents(path).map(\.document))
     }
 
     /// The files that are the configuration, each with what it says.
-    func documents(_ path: String?) throws -> [(path: String, document: Document)] {
-        let path = path ?? Self.defaultConfiguration
+    static func documents(_ path: String?) throws -> [(path: String, document: Document)] {
+        let path = path ?? defaultConfiguration
         var paths = [path]
         let folder = (path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ".") + "/conf.d"
         do {
