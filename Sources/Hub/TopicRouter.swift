@@ -123,7 +123,7 @@ struct FilterTree: Sendable {
         var node = 0
         var depth = 0
         for level in Self.levels(filter) {
-            if level == [UInt8(ascii: "#")] { return nodes[node].below.append(listener) }
+            if Self.isWild(level, UInt8(ascii: "#")) { return nodes[node].below.append(listener) }
             if depth < last.count, last[depth].level == level {
                 node = last[depth].node
             } else {
@@ -136,9 +136,13 @@ struct FilterTree: Sendable {
         nodes[node].here.append(listener)
     }
 
+    private static func isWild(_ level: ArraySlice<UInt8>, _ card: UInt8) -> Bool {
+        level.count == 1 && level.first == card
+    }
+
     /// The node below `node`, made where there is none.
     private mutating func child(of node: Int, _ level: ArraySlice<UInt8>) -> Int {
-        if level == [UInt8(ascii: "+")] {
+        if Self.isWild(level, UInt8(ascii: "+")) {
             let any = nodes[node].any ?? grow()
             nodes[node].any = any
             return any

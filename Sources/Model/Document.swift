@@ -188,9 +188,9 @@ package struct Fields: Sendable {
     ) -> Double? {
         guard let found = value(key) else { return nil }
         if case .scalar(let text, _) = found.content {
-            let number = text.prefix { "+-.0123456789".contains($0) }
-            let unit = text.dropFirst(number.count).drop { $0 == " " }
-            if let value = Double(number), value.isFinite {
+            let digits = text.utf8.prefix { $0 >= 48 && $0 <= 57 || $0 == 43 || $0 == 45 || $0 == 46 }
+            let unit = Substring(text.utf8[digits.endIndex...].drop { $0 == 32 })
+            if let value = Double(Substring(digits)), value.isFinite {
                 if let factor = units.first(where: { $0.key == unit })?.value { return value * factor }
                 let names = units.map(\.key)
                 problems.add(

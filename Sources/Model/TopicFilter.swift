@@ -54,10 +54,19 @@ package enum TopicFilter {
 
     /// Whether a broker would take the text as a filter: wild cards fill whole levels, `#` only the last one.
     package static func isValid(_ filter: String) -> Bool {
-        guard (1...65_535).contains(filter.utf8.count), !filter.utf8.contains(0) else { return false }
-        let levels = filter.utf8.split(separator: slash, omittingEmptySubsequences: false)
-        for (index, level) in levels.enumerated() where level.contains(plus) || level.contains(hash) {
-            guard level.count == 1, level.first == plus || index == levels.count - 1 else { return false }
+        guard (1...65_535).contains(filter.utf8.count) else { return false }
+        var last = slash
+        for byte in filter.utf8 {
+            // A wild card is a whole level, and nothing comes after `#`.
+            let fits: Bool =
+                switch last {
+                case hash: false
+                case plus: byte == slash
+                case slash: byte != 0
+                default: byte != 0 && byte != plus && byte != hash
+                }
+            guard fits else { return false }
+            last = byte
         }
         return true
     }

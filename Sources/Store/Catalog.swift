@@ -93,7 +93,7 @@ struct Catalog {
         guard infos[Int(number)] == nil else { return }
         infos[Int(number)] = info
         // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
-        numbers[info.key] = max(number, numbers[info.key] ?? 0)
+        if let other = numbers.updateValue(number, forKey: info.key), other > number { numbers[info.key] = other }
         pages[page].members.append(number)
         count += 1
     }

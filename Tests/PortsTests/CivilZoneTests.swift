@@ -49,5 +49,14 @@ struct ZoneDay: Sendable, CustomTestStringConvertible {
         #expect(throws: PortError.self) { try CivilZone.load(name) }
     }
 
+    /// Zones without a rule, with one, with many in the file and few, and those that skipped a day or moved by half an hour.
+    @Test(arguments: [
+        "UTC", "Asia/Seoul", "Asia/Pyongyang", "Europe/Paris", "Europe/Dublin", "Africa/Casablanca", "Africa/Cairo",
+        "America/New_York", "America/Sao_Paulo", "Pacific/Apia", "Australia/Lord_Howe", "Asia/Kathmandu", "Etc/GMT+5",
+    ])
+    func fileSaysWhatEveryHalfDaySays(name: String) throws {
+        #expect(try CivilZone.load(name).changes == CivilZone.load(name, trustsFile: false).changes)
+    }
+
     @Test func versionIsKnown() { #expect(CivilZone.dataVersion.hasPrefix("20")) }
 }

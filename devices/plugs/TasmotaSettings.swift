@@ -80,7 +80,8 @@ struct TasmotaSettings {
         let place = setup.fields.place("topic")
         if setup.takesAnyAddress, !setup.fields.keys.contains("topic") { return "+" }
         guard let topic = setup.fields.requiredText("topic", &problems, example: "laser") else { return nil }
-        guard TopicFilter.isTopic(topic), topic.first != "/", topic.last != "/" else {
+        let slash = UInt8(ascii: "/")
+        guard TopicFilter.isTopic(topic), topic.utf8.first != slash, topic.utf8.last != slash else {
             problems.add(
                 place,
                 "'\(topic)' cannot be a plug's topic: it may not hold + or # nor begin or end with /; "
@@ -98,9 +99,9 @@ struct TasmotaSettings {
             return setup.takesAnyAddress
                 ? [usual, "%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"] : [usual]
         }
-        if layout.last != "/" { layout += "/" }
+        if layout.utf8.last != UInt8(ascii: "/") { layout += "/" }
         let filled = fill(layout, "p", "t")
-        let words = layout.split(separator: "%", omittingEmptySubsequences: false)
+        let words = parts(layout)
         guard words.contains("prefix"), words.contains("topic"), !filled.utf8.contains(0x25),
             TopicFilter.isTopic(filled)
         else {
@@ -130,9 +131,13 @@ struct TasmotaSettings {
     }
 
     /// Between two per cent signs stands a word: `%prefix%/%topic%/` is nothing, prefix, `/`, topic, `/`.
+    private static func parts(_ layout: String) -> [Substring] {
+        layout.utf8.split(separator: UInt8(ascii: "%"), omittingEmptySubsequences: false).map(Substring.init)
+    }
+
     private static func fill(_ layout: String, _ prefix: String, _ topic: String) -> String {
         var filled = ""
-        for (index, part) in layout.split(separator: "%", omittingEmptySubsequences: false).enumerated() {
+        for (index, part) in parts(layout).enumerated() {
             switch (index % 2, part) {
             case (1, "prefix"): filled += prefix
             case (1, "topic"): filled += topic

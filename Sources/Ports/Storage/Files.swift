@@ -43,7 +43,7 @@ package enum Files {
 
     /// A fresh folder of this user's own below `$TMPDIR` or `/tmp`.
     package static func makeTemporaryFolder(prefix: String) throws(PortError) -> String {
-        let base = Environment.value("TMPDIR") ?? "/tmp"
+        let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(base)/\(prefix)-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw PortError(call: "make folder", subject: base, code: errno) }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -98,6 +98,11 @@ package enum Files {
 
     /// A text that somebody wrote; at most 4 MiB of it.
     package static func text(_ path: String) throws(PortError) -> String {
+        String(decoding: try bytes(path), as: UTF8.self)
+    }
+
+    /// What a file holds; at most 4 MiB of it.
+    package static func bytes(_ path: String) throws(PortError) -> [UInt8] {
         let hint = "it must be a file that this user may read"
         let descriptor = try call("read", on: path, hint: hint) { open(path, O_RDONLY | O_CLOEXEC) }
         defer { close(descriptor) }
@@ -108,7 +113,7 @@ package enum Files {
             guard count > 0 else { break }
             bytes += buffer[..<count]
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 
     /// A password or token from a file, without the white space around it.
