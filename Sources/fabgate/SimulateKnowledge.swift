@@ -203,7 +203,7 @@ struct Audience {
     }
 
     private static func sense(of driver: String, _ payload: [UInt8]) -> Sense {
-        func has(_ word: String) -> Bool { payload.firstRange(of: Array(word.utf8)) != nil }
+        func has(_ word: StaticString) -> Bool { holds(word, payload.span) }
         switch driver {
         case "bambu":
             guard has("\"gcode_state\"") else { return [] }
@@ -212,12 +212,30 @@ struct Audience {
             // A change without the state may follow a state that got lost, and a print that has not printed for a moment
             // yet may heat as well as print.
             guard has("\"state\":\""), has("\"standby\"") || !has("\"print_duration\":0,") else { return [] }
-            let isOver = ["complete", "cancelled", "error"].contains { has("\"state\":\"\($0)\"") }
+            let isOver =
+                has("\"state\":\"complete\"") || has("\"state\":\"cancelled\"") || has("\"state\":\"error\"")
             return isOver ? [.state, .jobEnd] : .state
         case "prusalink":
             guard has("\"printer\"") else { return [] }
-            return ["FINISHED", "STOPPED", "ERROR"].contains { has("\"\($0)\"") } ? [.state, .jobEnd] : .state
+            return has("\"FINISHED\"") || has("\"STOPPED\"") || has("\"ERROR\"") ? [.state, .jobEnd] : .state
         default: return .state
+        }
+    }
+
+    /// Whether a word stands in a message. It begins with a quotation mark, as every name and text does in JSON: most
+    /// bytes are none, and printers on the network send half a kilobyte a second, each of which is looked through.
+    private static func holds(_ word: StaticString, _ b: borrowing Span<UInt8>) -> Bool {
+        word.withUTF8Buffer { utf8 in
+            var start = 0
+            while start + utf8.count <= b.count {
+                if b[start] == 0x22 {
+                    var length = 1
+                    while length < utf8.count, utf8[length] == b[start + length] { length += 1 }
+                    if length == utf8.count { return true }
+                }
+                start += 1
+            }
+            return false
         }
     }
 
