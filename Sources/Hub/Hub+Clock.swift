@@ -9,9 +9,12 @@ package import Store
 //                        BOOT SERIES MOMENT cTEXT                its end
 //                        settling OFFSET                         the time is known: so many milliseconds more than moments
 //                        settled                                 all values before stand in their own series
+//                        believed BOOT OFFSET                    since this start of the computer the clock was right when
+//                                                                it showed so many milliseconds more than moments
 //
 // The monotonic clock goes on as long as the computer runs, so a process that dies meanwhile loses nothing. Values of an
-// earlier start of the computer can be dated by nobody: they are counted, told, and left out.
+// earlier start of the computer can be dated by nobody: they are counted, told, and left out. A process that is started
+// again while no time server can be heard goes on with the clock that the one before it believed.
 
 extension Hub {
     static let waitingChannel = "waiting"
@@ -49,6 +52,37 @@ extension Hub {
             store.append(waitingSeries, kept.place, .text(text))
         }
         waiting?.count += 1
+    }
+
+    /// What the wall clock showed more than the monotonic one, in milliseconds, when it was last believed since the
+    /// computer's start `boot`; nil where it never was.
+    package static func believedOffset(in store: RingStore, boot: String) -> Int64? {
+        lastBelieved(in: store, boot: boot).offset
+    }
+
+    /// And where the notes about it end.
+    private static func lastBelieved(in store: RingStore, boot: String) -> (offset: Int64?, end: Instant?) {
+        guard let series = store.find(SeriesKey(device: ownDevice, channel: waitingChannel)) else { return (nil, nil) }
+        var (offset, end): (Int64?, Instant?)
+        store.scan(series.id, from: .distantPast, to: .distantFuture) { sample in
+            guard case .text(let text) = sample.value, text.hasPrefix("believed ") else { return true }
+            let words = text.split(separator: " ")
+            end = sample.time
+            offset = words.count == 3 && words[1] == boot ? Int64(words[2]) : nil
+            return true
+        }
+        return (offset, end)
+    }
+
+    /// Notes how the clock stands that is believed, where that is new: once, unless somebody sets it.
+    mutating func noteClock(at now: Now) {
+        guard let waitingSeries, linkSpeed == 1 else { return }
+        let offset = now.wall.milliseconds - Self.milliseconds(now.moment)
+        if let believed, (believed.offset - offset).magnitude <= 1000 { return }
+        let end = believed?.at ?? Self.lastBelieved(in: store, boot: boot).end
+        let place = max(now.wall, end.map { $0 + .milliseconds(1) } ?? now.wall)
+        store.append(waitingSeries, place, .text("believed \(boot) \(offset)"))
+        believed = (offset, place)
     }
 
     private static func milliseconds(_ moment: Moment) -> Int64 { moment.nanoseconds / 1_000_000 }

@@ -57,6 +57,7 @@ extension Hub {
             due.beat = now.moment + Self.beat
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
             keepMemories(at: now.wall)
+            noteClock(at: now)
             if beats % (Self.mouldNoteEvery.milliseconds / Self.beat.milliseconds) == 0 { noteMoulds(at: now.wall) }
             // Two accounts of mass drift apart, or meet, without a word of anybody, but not within a minute.
             if beats % 5 == 0 { alertsMayDiffer = true }

@@ -48,6 +48,10 @@ package struct Hub {
     package var isWatched = false
     /// Not nil while the time is not known.
     var waiting: Waiting?
+    /// The computer's start, as one word.
+    let boot: String
+    /// How the clock stood when that was last noted, in milliseconds more than the monotonic one, and where in the store.
+    var believed: (offset: Int64, at: Instant)?
     /// Not nil until what the store remembers has been computed.
     var memory: PendingMemory?
     var waitingSeries: SeriesID?
@@ -69,6 +73,7 @@ package struct Hub {
     ) {
         self.configuration = configuration
         self.store = store
+        self.boot = boot
         lastLook = now
         store.zone = configuration.lab.zone
         store.whenFull = configuration.store.whenFull

@@ -3,7 +3,8 @@ package import Model
 /// Says what time it is in the lab. It stands on the monotonic clock, which nobody sets, and follows the wall clock, which
 /// people, networks and empty batteries do set:
 ///
-///     start    known at once, or waiting until the wall clock can be right (see `Doubt`)
+///     start    known at once, or waiting until the wall clock can be right (see `Doubt`); what an earlier process knew
+///              since the computer's start is still known
 ///     drift    up to a minute: followed
 ///     a jump   followed when the system says that its clock is synchronised; otherwise only when it has lasted for half
 ///              an hour, so that a clock that was set wrong and right again moves no sample
@@ -72,10 +73,13 @@ package struct TimeKeeper: Sendable {
     /// - Parameters:
     ///   - newest: the store's newest sample.
     ///   - release: when this software was made; no time before can be true.
+    ///   - believed: what the wall clock showed more than the monotonic one, in milliseconds, when it was last believed
+    ///     since the computer was started.
     ///   - isTrusted: somebody vouches for the clock, whatever it shows.
     ///   - speed: of a fast clock.
     package init(
-        _ read: Now, _ system: System, newest: Instant?, release: Instant, isTrusted: Bool = false, speed: Int64 = 1
+        _ read: Now, _ system: System, newest: Instant?, release: Instant, believed: Int64? = nil,
+        isTrusted: Bool = false, speed: Int64 = 1
     ) {
         self.newest = newest
         self.release = release
@@ -83,6 +87,10 @@ package struct TimeKeeper: Sendable {
         start = read.moment
         offset = Self.offset(read)
         guard !isTrusted else { return }
+        if let believed {
+            offset = believed
+            return
+        }
         doubt = judge(read, system)
         // Never before what is stored: what is said now came after it.
         if doubt != nil { offset = Self.offset(Now(moment: read.moment, wall: max(newest ?? read.wall, read.wall))) }

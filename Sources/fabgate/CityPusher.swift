@@ -34,6 +34,7 @@ final class CityPusher {
     private let keptDatabase: OutboxDatabase
     private var outbox: RollupOutbox
     private var received: [Result] = []
+    private let isClockKnown: () -> Bool
     private let onPersisted: () -> Void
     private let onResult: (Result) -> Void
     /// Windows whose content is wanted again.
@@ -44,7 +45,7 @@ final class CityPusher {
     init(
         _ city: Configuration.City, configuration: Configuration, clock: SystemClock, now: @escaping () -> Now,
         loop: Loop,
-        disk: Worker,
+        disk: Worker, isClockKnown: @escaping () -> Bool,
         onPersisted: @escaping () -> Void, onResult: @escaping (Result) -> Void,
         onMissing: @escaping ([RollupKey]) -> Void
     ) throws {
@@ -53,6 +54,7 @@ final class CityPusher {
         self.now = now
         self.loop = loop
         self.disk = disk
+        self.isClockKnown = isClockKnown
         self.onPersisted = onPersisted
         self.onResult = onResult
         self.onMissing = onMissing
@@ -185,6 +187,11 @@ final class CityPusher {
         guard !isStopped else { return }
         guard let grain = grains.first else {
             loop.after(.hours(24)) { [unowned self] in reconcile(city.grains) }
+            return
+        }
+        // Without the time no window can be told again.
+        guard isClockKnown() else {
+            loop.after(.seconds(10)) { [unowned self] in reconcile(grains) }
             return
         }
         let time = now().wall

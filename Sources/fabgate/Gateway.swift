@@ -60,6 +60,7 @@ final class Gateway {
         // A fast clock is a demonstration's own and right by definition.
         keeper = TimeKeeper(
             clock.now(), SystemClock.trust, newest: store.newest, release: Version.released,
+            believed: Hub.believedOffset(in: store, boot: SystemClock.boot),
             isTrusted: configuration.lab.trustsClock || configuration.simulation != nil,
             speed: Int64(configuration.simulation?.speed ?? 1))
         let now = keeper.now(clock.now()) { SystemClock.trust }
@@ -69,7 +70,7 @@ final class Gateway {
         if let city = configuration.cities.first {
             pusher = try CityPusher(
                 city, configuration: configuration, clock: clock, now: { [unowned self] in self.now() }, loop: loop,
-                disk: disk,
+                disk: disk, isClockKnown: { [unowned self] in keeper.doubt == nil },
                 onPersisted: { [unowned self] in keepWhatCityNeeds() }, onResult: { [unowned self] in told($0) },
                 onMissing: { [unowned self] in tellAgain($0) })
             keepWhatCityNeeds()

@@ -52,6 +52,10 @@ extension SimulationAudit {
         }
         hour.energy = drawn(to) - before
         doubtOldValues(index, from, to, truth)
+        let drift = drift(from, to)
+        if drift > .zero {
+            for edge in [from, to] { knowledge[index].doubt(from: edge - drift, to: edge + drift) }
+        }
         let known = knowledge[index]
         hour.expected = (known.booked(by: to, drawn) ?? 0) - (known.booked(by: from, drawn) ?? 0)
         // A value is shared out evenly over the time since the one before: some of it may be drawn only after the hour.
@@ -99,6 +103,7 @@ extension SimulationAudit {
         let inside = changes.count { $0 >= from - .minutes(1) }
         hour.busySlack =
             knowledge[index].uncertain(from: from, to: to, changes: changes) + 1000 * Int64(inside) + 1000
+        hour.busySlack += 3 * drift(from, to).milliseconds
         hour.off = MachineKnowledge.length(knowledge[index].blind, from, to)
     }
 
@@ -106,17 +111,19 @@ extension SimulationAudit {
         _ hour: inout Hour, _ index: Int, _ from: Instant, _ to: Instant, _ truth: Truth
     ) {
         let machine = rows[index].machine
+        let drift = drift(from, to)
         // A word about a job's end comes with it, or up to hours later.
-        for end in truth.jobEnds(machine, from: from - .hours(8), to: to) {
-            if end >= from { hour.jobs += 1 }
+        for end in truth.jobEnds(machine, from: from - .hours(8), to: to + drift) {
+            if end >= from, end < to { hour.jobs += 1 }
             guard let word = jobWords[index].first(where: { $0.said >= end && $0.said <= end + jobWait[index] }) else {
                 // Nobody said it; that a print is over may be told from what came after.
                 hour.jobsMost += 1
                 continue
             }
-            let isHere = word.arrived >= from && word.arrived < to
+            let isHere = word.arrived >= from + drift && word.arrived < to - drift
+            let canBeHere = word.arrived >= from - drift && word.arrived < to + drift
             if isHere, end >= from { hour.jobsLeast += 1 }
-            if isHere || end >= from { hour.jobsMost += 1 }
+            if canBeHere || end >= from { hour.jobsMost += 1 }
         }
         // A gateway that was off hears of what ended meanwhile when it is back.
         if hour.off > 0 {
@@ -233,7 +240,9 @@ extension SimulationAudit {
 
     private mutating func compareSums(_ index: Int) {
         let row = rows[index]
-        if row.energyHeld > row.energyTrue + 2 * knowledge[index].resolution {
+        // A step at the end is shared out over the time until the next value.
+        let ahead = hours.last?[index].ahead ?? 0
+        if row.energyHeld > row.energyTrue + 2 * knowledge[index].resolution + ahead {
             let text = "\(row.machine): \(Int64(row.energyHeld)) mWh held, \(Int64(row.energyTrue)) drawn"
             found(plan.end - .milliseconds(1), text)
         }

@@ -38,7 +38,7 @@ package struct SimulationAudit: Sendable {
     package static let tolerances = """
         What is forgiven, each hour and machine: energy two steps of its counter, three around a time in which the gateway
         was off, against what the values that arrived can tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
-        lost with the power); busy time a second for each change of state, from each change to
+        lost with the power, a clock that drifted); busy time a second for each change of state, from each change to
         the next word that arrived, and what passed while the gateway was off or the machine silent for too long; jobs
         those whose word came in another hour, or never; items and grams what was made an hour around the gateway's
         absence, half a gram for each box that was weighed, a hundredth of what follows from a mould, and all of what
@@ -72,6 +72,8 @@ package struct SimulationAudit: Sendable {
     let countsJobs: [Bool]
     /// So long after its end a job is told of: at once, or at the next question.
     let jobWait: [Duration]
+    /// When the gateway's clocks ran wrong with nobody to correct them, and how far from the truth they came.
+    private var drifts: [(from: Instant, to: Instant, most: Duration)] = []
     private var lastSync = SimulationPlan.start
     private var lastTally: Tally?
     /// Truth is compared so long after, when late words have come.
@@ -172,6 +174,19 @@ package struct SimulationAudit: Sendable {
             // The newest sample that is found may be a minute old.
             knowledge[index].blind(from: min(time, committed) - .seconds(61), to: time + length)
         }
+    }
+
+    mutating func drifts(from: Instant, to: Instant, most: Duration) {
+        drifts.append((from, to, most))
+        // The time that passed wrongly comes twice, or is left out, when a time server is heard.
+        for index in knowledge.indices {
+            knowledge[index].doubt(from: to - most - .minutes(11), to: to + most + .minutes(11))
+        }
+    }
+
+    /// How far the gateway's time was from the true one in `[from, to)` or just before.
+    func drift(_ from: Instant, _ to: Instant) -> Duration {
+        drifts.reduce(.zero) { $1.from < to && $1.to > from - .minutes(15) ? max($0, $1.most) : $0 }
     }
 
     mutating func synced(at time: Instant) { lastSync = time }

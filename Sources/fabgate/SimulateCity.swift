@@ -3,10 +3,19 @@ package import CityLink
 import Model
 import Simulation
 
+/// A book of which a copy is kept, as cities do at night.
+package protocol CopiedBook: RollupBook {
+    /// Makes the copy, in place of the one before.
+    func copy()
+    /// The book is lost; what the copy holds comes back, or nothing where there is none.
+    func fallBack()
+}
+
 /// A collector's book in memory, for a collector that ends with the process.
-package final class MemoryRollupBook: RollupBook {
+package final class MemoryRollupBook: CopiedBook {
     private var known: [String: LabRecord] = [:]
     private var windows: [RollupKey: StoredRollup] = [:]
+    private var copied: [RollupKey: StoredRollup] = [:]
 
     package init() {}
 
@@ -53,6 +62,8 @@ package final class MemoryRollupBook: RollupBook {
         return all
     }
     package func windowCount() throws(BookError) -> Int { windows.count }
+    package func copy() { copied = windows }
+    package func fallBack() { windows = copied }
 }
 
 /// The city and the line to it: one request at a time goes in, its answer comes out when its time has come.
@@ -114,6 +125,30 @@ struct SimulatedCity<Book: RollupBook> {
             come(after: 2, .response(status: status, contentType: type, retryAfter: nil, body: part))
         default: come(after: 2, deliver(batch.body, at: now))
         }
+    }
+
+    /// The city's computer is lost and starts again with the copy of its book. Whoever waits for an answer gets none.
+    mutating func fallBack(at now: Instant) {
+        guard let book = collector.book as? any CopiedBook else { return }
+        book.fallBack()
+        if let waiting = answer {
+            answer = (now, PushAnswer(batch: waiting.answer.batch, outcome: .failed("connection reset")))
+        }
+    }
+
+    func copy() { (collector.book as? any CopiedBook)?.copy() }
+
+    /// What it holds of a grain; nil where it cannot be reached.
+    mutating func summary(
+        lab: String, _ grain: RollupGrain, from: Instant, to: Instant, at now: Instant
+    ) -> [RollupSummary]? {
+        if isFaulty, outage.contains(now) { return nil }
+        let query = [("grain", grain.rawValue), ("from", from.description), ("to", to.description)]
+        let answer = collector.answer(
+            CityRequest(
+                "GET", "/v1/labs/\(lab)/rollups/summary", query: query, authorization: "Bearer \(Self.token)"),
+            now: now)
+        return answer.status == 200 ? RollupSummary.all(answer.body) : nil
     }
 
     /// What came back by now.

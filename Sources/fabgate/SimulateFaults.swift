@@ -51,12 +51,16 @@ struct Mishap: Hashable {
         case kill(Duration), power(Duration)
         /// Its wall clock shows this much more, for so long; then it is right again.
         case clock(by: Duration, Duration)
+        /// No time server is heard for so long, and its clocks run so many millionths too fast, or too slow.
+        case drift(Int64, Duration)
         /// Writes fail for so long, with EIO or ENOSPC.
         case disk(Duration, isFull: Bool)
         /// One byte on the disk changes.
         case rot
         /// What a machine's devices say by MQTT is held back for so long, and comes then.
         case late(String, Duration)
+        /// The city copies its book; or it loses the book and falls back to the copy.
+        case copy, fallBack
     }
     let time: Instant
     let kind: Kind
@@ -74,7 +78,7 @@ struct MishapCalendar {
     /// When the next one is due.
     private(set) var next = Instant.distantFuture
 
-    static let played: [SimulatedFault] = [.reset, .dip, .kill, .power, .clock, .disk, .late]
+    static let played: [SimulatedFault] = [.reset, .dip, .kill, .power, .clock, .disk, .late, .city]
 
     init(_ faults: Set<SimulatedFault>, machines: [String], seed: UInt64, start: Instant) {
         self.machines = machines
@@ -111,11 +115,16 @@ struct MishapCalendar {
         case .power: return .power(seconds(8, 90, &random))
         case .late: return .late(machine, seconds(1800, 14_400, &random))
         case .clock:
+            if Int.random(in: 0..<3, using: &random) == 0 {
+                // A quartz is good to about a hundred; a cold or cheap one to less.
+                return .drift(Int64.random(in: -400...400, using: &random), seconds(3600, 86_400, &random))
+            }
             let step = seconds(120, 20_000, &random)
             return .clock(by: Bool.random(using: &random) ? step : .zero - step, seconds(20, 1800, &random))
         case .disk:
             if Int.random(in: 0..<4, using: &random) == 0 { return .rot }
             return .disk(seconds(5, 1200, &random), isFull: Bool.random(using: &random))
+        case .city: return Bool.random(using: &random) ? .copy : .fallBack
         default: return .kill(seconds(2, 25, &random))
         }
     }
@@ -123,7 +132,7 @@ struct MishapCalendar {
     /// Between half an hour and six hours; what is rarer in life takes four times as long.
     private static func pause(_ fault: SimulatedFault, _ random: inout SeededRandom) -> Duration {
         let pause = Duration.milliseconds(Int64.random(in: 1_800_000...21_600_000, using: &random))
-        return [.clock, .power, .disk, .late].contains(fault) ? pause * 4 : pause
+        return [.clock, .power, .disk, .late, .city].contains(fault) ? pause * 4 : pause
     }
 }
 

@@ -108,7 +108,9 @@ extension SimulationAudit {
         guard rows[index].material != nil, let known = presses[index] else { return }
         let machine = rows[index].machine
         let chosen = truth.choices(machine, until: to)
-        let isDisturbed = MachineKnowledge.length(knowledge[index].blind, from - .hours(1), to + .hours(1)) > 0
+        let isDisturbed =
+            MachineKnowledge.length(knowledge[index].blind, from - .hours(1), to + .hours(1)) > 0
+            || drift(from, to) > .zero
         var told = TrueMaterial()
         var open = TrueMaterial()
         var doubted = TrueMaterial()

@@ -18,6 +18,12 @@ extension SimulatedWorld {
             isSynchronised = false
             clockIsWrongUntil = time + length
             lookAtClock()
+        case .drift(let millionths, let length):
+            guard clockIsWrongUntil == nil else { return }
+            drift = (time, millionths)
+            isSynchronised = false
+            clockIsWrongUntil = time + length
+            audit.drifts(from: time, to: time + length, most: length * abs(millionths) / 1_000_000 + .milliseconds(1))
         case .disk(let length, let isFull):
             storeDisk?.fail(isFull ? .noSpace : .ioError)
             diskFailsUntil = time + length
@@ -26,6 +32,8 @@ extension SimulatedWorld {
             guard let index = lab.machines.firstIndex(of: machine), held[index] == nil else { return }
             held[index] = time + length
             audit.holdBack(index, at: time, until: time + length)
+        case .copy: city.copy()
+        case .fallBack: city.fallBack(at: time)
         }
     }
 
@@ -39,6 +47,7 @@ extension SimulatedWorld {
         if let until = clockIsWrongUntil, time >= until {
             clockIsWrongUntil = nil
             clockError = .zero
+            drift = nil
             isSynchronised = true
             lookAtClock()
         }

@@ -48,6 +48,8 @@ package final class SimulatedWorld<Book: RollupBook> {
     private var keeper: TimeKeeper
     var clockError = Duration.zero
     var clockIsWrongUntil: Instant?
+    /// Its clocks run so many millionths too fast, and nobody corrects them.
+    var drift: (since: Instant, millionths: Int64)?
     /// Starts of the computer. After one its clock stands where it stood, until a time server is heard.
     private var boots = 0
     /// Samples wait for their times since then.
@@ -59,7 +61,9 @@ package final class SimulatedWorld<Book: RollupBook> {
     var hub: Hub
     private(set) var disk = OutboxDisk()
     private var outbox: RollupOutbox
-    private(set) var city: SimulatedCity<Book>
+    var city: SimulatedCity<Book>
+    /// When the city is asked again what it holds.
+    private var nextQuestion: Instant
     private var calendar: MishapCalendar
     var random: SeededRandom
     /// The gateway's process is dead until then.
@@ -101,6 +105,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         region = storeDisk ?? MemoryRegion(size: size)
         let start = SimulationPlan.start
         time = start
+        nextQuestion = start
         lastSync = start
         lastCommit = start
         now = Now(moment: Moment(nanoseconds: 1_000_000_000), wall: start)
@@ -109,7 +114,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         link = LinkFaults(seed: plan.seed &+ 1, Self.rates(plan.faults))
         audience = Audience(configuration)
         let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
-        hub = Hub(configuration, store: store, at: now)
+        hub = Hub(configuration, store: store, at: now, boot: "0")
         outbox = RollupOutbox(epoch: 1, seed: plan.seed, sha256: sha256)
         city = try SimulatedCity(
             book, lab: configuration.lab.id, epochStart: start, isFaulty: plan.faults.contains(.city),
@@ -156,6 +161,7 @@ package final class SimulatedWorld<Book: RollupBook> {
             hubDeadline = hub.tickIfDue(at: now)
             carryOut()
             if storeDisk != nil { commit() }
+            if time >= nextQuestion { askCity() }
             deliver()
         }
     }
@@ -168,7 +174,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         if let isDeadUntil {
             next = min(next, isDeadUntil)
         } else {
-            next = min(next, time + max(.milliseconds(1), hubDeadline - now.moment))
+            next = min(next, nextQuestion, time + max(.milliseconds(1), hubDeadline - now.moment))
             if let answer = city.due {
                 next = min(next, answer)
             } else if !disk.rows.isEmpty {
@@ -180,7 +186,13 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     private func pass(to end: Instant) {
-        now.moment = now.moment + (end - time)
+        var passed = end - time
+        if let drift {
+            let error = (end - drift.since) * drift.millionths / 1_000_000
+            passed = passed + (error - clockError)
+            clockError = error
+        }
+        now.moment = now.moment + passed
         time = end
         lookAtClock()
     }
@@ -386,6 +398,27 @@ package final class SimulatedWorld<Book: RollupBook> {
         city.send(batch, at: time)
     }
 
+    /// As the gateway does at its start and once a day: what the city lacks goes again.
+    private func askCity() {
+        // Without the time no window can be told again.
+        guard !hub.isWaitingForClock else { return nextQuestion = time + .seconds(10) }
+        nextQuestion = time + .hours(24)
+        let lab = configuration.lab.id
+        let (from, to) = (now.wall - .hours(40 * 24), now.wall)
+        for grain in [RollupGrain.hour, .day] {
+            guard let summary = city.summary(lab: lab, grain, from: from, to: to, at: time) else {
+                nextQuestion = time + .minutes(1)
+                continue
+            }
+            let missing = outbox.reconcile(summary, lab: lab, grain: grain, from: from, to: to)
+            write(outbox.takeEffects())
+            if !missing.isEmpty { hub.settle(at: now) }
+            for key in missing {
+                close(Window.containing(key.start, grain == .hour ? .hour : .day, in: configuration.lab.zone))
+            }
+        }
+    }
+
     private func write(_ effects: [OutboxEffect]) {
         for case .delete(let key, let version) in effects { audit.removed(key, version, book: book) }
         disk.write(effects)
@@ -394,6 +427,8 @@ package final class SimulatedWorld<Book: RollupBook> {
     /// Until nothing waits any more, over a line that works now; a day at most.
     private func drain() throws {
         city.settle(at: time)
+        if isDeadUntil != nil { try revive() }
+        askCity()
         for _ in 0..<8_640 where !disk.rows.isEmpty {
             pass(to: time + .seconds(10))
             if isDeadUntil == nil { deliver() } else { try revive() }
@@ -418,6 +453,7 @@ package final class SimulatedWorld<Book: RollupBook> {
             if plan.faults.contains(.clock) {
                 // It goes on from where it stood, and is right once a time server is heard.
                 clockError = .zero - length
+                drift = nil
                 isSynchronised = false
                 clockIsWrongUntil = time + length + .seconds(Int64.random(in: 5...900, using: &random))
             }
@@ -437,11 +473,13 @@ package final class SimulatedWorld<Book: RollupBook> {
         let store = try RingStore(opening: region)
         let read = Now(moment: now.moment, wall: time + clockError)
         keeper = TimeKeeper(
-            read, Self.system(isSynchronised: isSynchronised), newest: store.newest, release: SimulationPlan.start)
+            read, Self.system(isSynchronised: isSynchronised), newest: store.newest, release: SimulationPlan.start,
+            believed: Hub.believedOffset(in: store, boot: "\(boots)"))
         lookAtClock()
         hub = Hub(configuration, store: store, at: now, doubt: keeper.doubt, boot: "\(boots)", isHasty: true)
         if keeper.doubt != nil { waitsSince = waitsSince ?? time }
         hubDeadline = now.moment
+        nextQuestion = time
         audit.revived(hub.store.recovery.lost)
         outbox = RollupOutbox(
             epoch: 1, rows: Array(disk.rows.values), known: Array(disk.windows.values), seed: random.next(),

@@ -145,6 +145,35 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         #expect(samples(again, "power").count == 60)
     }
 
+    /// The internet is away and the gateway is started again: the computer's clock was right before, and still is. Set
+    /// wrong meanwhile, it is not followed at once; and after another start of the computer nothing is known.
+    @Test func aClockThatWasBelievedStillIs() throws {
+        let region = try region()
+        var first = try hub(region, at: read(100, noon + .seconds(100)), doubt: nil, boot: "a")
+        first.tick(at: read(161, noon + .seconds(161)))
+        _ = try first.store.commit()
+        let store = try RingStore(opening: region)
+        let believed = try #require(Hub.believedOffset(in: store, boot: "a"))
+        #expect(believed == noon.milliseconds)
+        #expect(Hub.believedOffset(in: store, boot: "b") == nil)
+        for wall in [noon + .seconds(400), noon - .hours(5)] {
+            var keeper = TimeKeeper(
+                read(400, wall), system(false), newest: store.newest, release: noon - .hours(24), believed: believed)
+            #expect(keeper.doubt == nil)
+            #expect(keeper.now(read(401, wall + .seconds(1))) { system(false) }.wall == noon + .seconds(401))
+        }
+        // The clock is set while the gateway runs, and believed.
+        first.tick(at: read(300, noon + .seconds(900)))
+        first.tick(at: read(400, noon + .seconds(1000)))
+        _ = try first.store.commit()
+        #expect(Hub.believedOffset(in: try RingStore(opening: region), boot: "a") == noon.milliseconds + 600_000)
+        // And another process notes it once more, although it was set back.
+        var second = try hub(region, at: read(410, noon + .seconds(10)), doubt: nil, boot: "a")
+        second.tick(at: read(480, noon + .seconds(80)))
+        _ = try second.store.commit()
+        #expect(Hub.believedOffset(in: try RingStore(opening: region), boot: "a") == noon.milliseconds - 400_000)
+    }
+
     /// Also a text as long as the store takes it, of characters of any length, waits whole.
     @Test(arguments: 0..<40) func noTextIsCutByWaiting(seed: UInt64) throws {
         var random = SeededRandom(seed)
