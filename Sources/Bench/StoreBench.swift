@@ -14,34 +14,47 @@ func storeBench() -> [BenchResult] {
         let memory = BenchResult(
             name: "store.memory", count: 1, cpuNanoseconds: 0, wallNanoseconds: 0,
             figures: [("kib", Double(Bench.residentKiB - before)), ("series", Double(day.ids.count))])
-        return [
-            batched, single, memory, try scanning(day), try opening("store.open", day.region),
-            try opening("store.open_killed", try killed().region), try opening("store.open_gib", try gibibyte()),
-            try wear(), checksum(),
+        let scans = try scanning(day)
+        let openings = [
+            try opening("store.open", day.region), try opening("store.open_killed", try killed().region),
+            try opening("store.open_gib", try gibibyte()),
         ]
+        return [batched, single, memory] + scans + openings + [try wear(), checksum()]
     } catch {
         Bench.fail("the benchmark of the store stopped: \(error)")
     }
 }
 
-/// A whole day of single series, sample by sample; `Bench query` asks for more.
-private func scanning(_ stored: BenchStore) throws -> BenchResult {
-    var samples = 0
-    var sum = 0.0
-    let day = Bench.median(runs: 3) {
-        samples = 0
-        for index in 0..<100 {
-            stored.store.scan(stored.ids[index * 7], from: BenchStore.start, to: BenchStore.start + .hours(25)) {
-                if case .number(let number) = $0.value { sum += number }
-                samples += 1
-                return true
+/// A whole day of single series; `Bench query` asks for more. Once with a call for each sample, once without.
+private func scanning(_ stored: BenchStore) throws -> [BenchResult] {
+    func measured(_ name: String, _ day: (SeriesID) -> (sum: Double, samples: Int)) throws -> BenchResult {
+        var samples = 0
+        var sum = 0.0
+        let measured = Bench.median(runs: 3) {
+            samples = 0
+            for index in 0..<100 {
+                let found = day(stored.ids[index * 7])
+                samples += found.samples
+                sum += found.sum
             }
         }
+        guard samples > 0, sum != 0 else { throw BenchFailure("the days are empty") }
+        return BenchResult(
+            name: name, count: samples, cpuNanoseconds: measured.cpu / Double(samples),
+            wallNanoseconds: measured.wall / Double(samples))
     }
-    guard samples > 0, sum != 0 else { throw BenchFailure("the days are empty") }
-    return BenchResult(
-        name: "store.scan", count: samples, cpuNanoseconds: day.cpu / Double(samples),
-        wallNanoseconds: day.wall / Double(samples))
+    let (start, end) = (BenchStore.start, BenchStore.start + .hours(25))
+    let columns = try measured("store.scan") { sumOf(stored.store, $0, from: start, to: end) }
+    let samples = try measured("store.scan_each") { id in
+        var found = (sum: 0.0, samples: 0)
+        stored.store.scan(id, from: start, to: end) {
+            if case .number(let number) = $0.value { found.sum += number }
+            found.samples += 1
+            return true
+        }
+        return found
+    }
+    return [columns, samples]
 }
 
 /// A store whose process was killed: the journal holds what no run has yet.

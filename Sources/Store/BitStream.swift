@@ -126,13 +126,17 @@ struct WordWriter {
     }
 }
 
-/// Reads what the writers wrote. Beyond the end it gives zeros and sets `failed`.
+/// Reads what the writers wrote. Beyond the end it gives whatever stands on the page there, zeros behind that, and has
+/// `failed`: to look once at the end costs less than at every code.
 struct BitReader {
     private var at: Int
     private let end: Int
     private var window: UInt64 = 0
+    /// Below zero where the page had no more.
     private var filled = 0
-    private(set) var failed = false
+
+    /// More was read than there is.
+    var failed: Bool { at &* 8 &- filled > end &* 8 }
 
     init(at: Int, end: Int) {
         self.at = at
@@ -143,7 +147,7 @@ struct BitReader {
     /// that a loop keeps its reader in registers.
     @inline(__always)
     private mutating func refill(_ page: borrowing Span<UInt8>) {
-        guard at &+ 8 <= end else {
+        guard at &+ 8 <= page.count else {
             self = refilledSlowly(page)
             return
         }
@@ -161,7 +165,7 @@ struct BitReader {
     @inline(never)
     private func refilledSlowly(_ page: borrowing Span<UInt8>) -> BitReader {
         var reader = self
-        while reader.filled <= 56, reader.at < reader.end {
+        while reader.filled <= 56, reader.at < page.count {
             reader.window |= UInt64(page[reader.at]) << UInt64(truncatingIfNeeded: 56 &- reader.filled)
             reader.filled &+= 8
             reader.at &+= 1
@@ -173,13 +177,12 @@ struct BitReader {
     private mutating func drop(_ count: Int) {
         window = window << UInt64(truncatingIfNeeded: count)
         filled &-= count
-        if filled < 0 { failed = true }
     }
 
     /// At most 56 bits.
     @inline(__always)
     mutating func get(_ count: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
-        guard count > 0, !failed else { return 0 }
+        guard count > 0 else { return 0 }
         if filled < count { refill(page) }
         let value = window >> UInt64(truncatingIfNeeded: 64 &- count)
         drop(count)
@@ -223,7 +226,6 @@ struct BitReader {
         let low = (window &>> 1) &>> UInt64(truncatingIfNeeded: 63 &- k)
         window = window &<< UInt64(truncatingIfNeeded: k)
         filled &-= ones &+ 1 &+ k
-        if filled < 0 { failed = true }
         return UInt64(truncatingIfNeeded: ones) &<< UInt64(truncatingIfNeeded: k) | low
     }
 
@@ -233,7 +235,6 @@ struct BitReader {
         _ ones: Int, _ k: Int, _ page: borrowing Span<UInt8>
     ) -> (reader: BitReader, value: UInt64) {
         var reader = self
-        guard !failed else { return (reader, 0) }
         var value: UInt64
         if ones < 15 {
             reader.drop(ones &+ 1)

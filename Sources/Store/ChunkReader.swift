@@ -111,6 +111,15 @@ struct ChunkReader {
 
     @inline(__always)
     static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
+        // Most of them.
+        if at < end, page[at] < 0x80 {
+            at &+= 1
+            return UInt64(page[at &- 1])
+        }
+        return longVarint(page, &at, end)
+    }
+
+    private static func longVarint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while at < end, shift < 64 {
@@ -136,7 +145,8 @@ struct ChunkReader {
         var reader = BitReader(at: chunk.at, end: chunk.end)
         let before = columns.count
         if chunk.shape.allNumbers {
-            ChunkReader.decodeTimes(chunk, &reader, page, &columns.times)
+            let isOrdered = ChunkReader.decodeTimes(chunk, &reader, page, &columns.times)
+            columns.note(inOrder: isOrdered, since: before)
             var count = chunk.count
             while count > 1, columns.times[before + count - 1] >= to { count -= 1 }
             columns.times.removeLast(chunk.count - count)
@@ -154,9 +164,10 @@ struct ChunkReader {
         return !reader.failed
     }
 
+    /// Appends the times of a chunk; whether they are in order.
     private static func decodeTimes(
         _ chunk: Chunk, _ reader: inout BitReader, _ page: borrowing Span<UInt8>, _ times: inout [Int64]
-    ) {
+    ) -> Bool {
         let before = times.count
         times.append(contentsOf: repeatElement(chunk.first, count: chunk.count))
         var stream = reader
@@ -164,19 +175,31 @@ struct ChunkReader {
         var predictor = TimePredictor(step: chunk.step, first: chunk.first)
         let k = chunk.shape.timeParameter
         var index = before &+ 1
+        var last = chunk.first
+        // Its top bit tells of a time before the one ahead of it; a loop without a way out is far shorter.
+        var steps: Int64 = 0
         if k <= BitReader.mostOfTwo {
             while index &+ 1 < own.count {
                 let (one, two) = stream.getTwoRice(k, page)
-                own[index] = predictor.time(unzigzag(one))
-                own[index &+ 1] = predictor.time(unzigzag(two))
+                let earlier = predictor.time(unzigzag(one))
+                let later = predictor.time(unzigzag(two))
+                own[index] = earlier
+                own[index &+ 1] = later
+                steps |= (earlier &- last) | (later &- earlier)
+                last = later
                 index &+= 2
             }
         }
         while index < own.count {
-            own[index] = predictor.time(unzigzag(stream.getRice(k, page)))
+            let time = predictor.time(unzigzag(stream.getRice(k, page)))
+            own[index] = time
+            steps |= time &- last
+            last = time
             index &+= 1
         }
         reader = stream
+        // Beyond these, a difference may have wrapped.
+        return steps >= 0 && steps < 1 << 50 && chunk.first.magnitude < 1 << 61
     }
 
     /// The bits of the first `count` numbers.
@@ -266,7 +289,7 @@ struct ChunkReader {
             tags.append(tag)
         }
         var times: [Int64] = []
-        decodeTimes(chunk, &reader, page, &times)
+        _ = decodeTimes(chunk, &reader, page, &times)
         var numbers: [UInt64] = []
         decodeNumbers(chunk, tags.count { $0 == .number }, &reader, page, &numbers)
         let textBase = columns.texts.count

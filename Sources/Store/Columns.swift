@@ -9,6 +9,8 @@ package struct Columns: Sendable {
     /// Empty while all are numbers.
     private(set) var tags: [ValueTag] = []
     var texts: [String] = []
+    /// No time is before the one ahead of it, for certain.
+    private var isOrdered = true
 
     package var count: Int { times.count }
 
@@ -33,6 +35,7 @@ package struct Columns: Sendable {
         bits.removeAll(keepingCapacity: true)
         tags.removeAll(keepingCapacity: true)
         texts.removeAll(keepingCapacity: true)
+        isOrdered = true
     }
 
     /// The next so many are numbers; to be called before their times come.
@@ -46,7 +49,20 @@ package struct Columns: Sendable {
     mutating func append(_ time: Int64, _ tag: ValueTag) {
         if tag != .number, tags.isEmpty { tags.append(contentsOf: repeatElement(.number, count: times.count)) }
         if tag != .number || !tags.isEmpty { tags.append(tag) }
+        if let last = times.last, time < last { isOrdered = false }
         times.append(time)
+    }
+
+    /// Whoever has put times at the end since then, not by `append`, says whether they are in order.
+    @inline(__always)
+    mutating func note(inOrder: Bool, since start: Int) {
+        if !inOrder || start > 0 && start < times.count && times[start] < times[start - 1] { isOrdered = false }
+    }
+
+    /// The same for one who does not know.
+    mutating func noteOrder(since start: Int) {
+        guard start < times.count else { return }
+        note(inOrder: !zip(times[start...], times[(start + 1)...]).contains { $1 < $0 }, since: start)
     }
 
     mutating func append(_ other: Columns, _ index: Int) {
@@ -89,7 +105,11 @@ package struct Columns: Sendable {
     /// Forgets what is outside of the range, from an index on.
     mutating func keep(_ from: Int64, _ to: Int64, since start: Int) {
         guard start < count else { return }
-        if isSorted(since: start), times[start] >= from, times[count - 1] < to { return }
+        if isOrdered {
+            if times[count - 1] >= to { cut(to: max(start, firstIndex(notBefore: to))) }
+            guard start < count, times[start] < from else { return }
+            return remove(start..<max(start, firstIndex(notBefore: from)))
+        }
         var first = start
         while first < count, times[first] >= from, times[first] < to { first += 1 }
         guard first < count else { return }
@@ -103,28 +123,24 @@ package struct Columns: Sendable {
         cut(to: kept)
     }
 
+    private mutating func remove(_ range: Range<Int>) {
+        times.removeSubrange(range)
+        bits.removeSubrange(range)
+        if !tags.isEmpty { tags.removeSubrange(range) }
+    }
+
     /// Keeps the order of equal times.
     mutating func sortByTime() {
-        guard !isSorted(since: 0) else { return }
+        guard !isOrdered else { return }
+        isOrdered = true
         let order = times.indices.sorted { (times[$0], $0) < (times[$1], $1) }
         times = order.map { times[$0] }
         bits = order.map { bits[$0] }
         if !tags.isEmpty { tags = order.map { tags[$0] } }
     }
 
-    /// Looks at all of them, because a loop without a way out is far shorter.
-    private func isSorted(since start: Int) -> Bool {
-        guard start < times.count else { return true }
-        let earlier = times.span.extracting(start..<times.count - 1)
-        let later = times.span.extracting(start + 1..<times.count)
-        guard earlier.count == later.count else { return false }
-        var steps: Int64 = 0
-        for index in 0..<later.count { steps |= later[index] < earlier[index] ? 1 : 0 }
-        return steps == 0
-    }
-
     /// No time is before the one ahead of it, nor the first before `time`.
-    func isInOrder(after time: Int64) -> Bool { times.first ?? time >= time && isSorted(since: 0) }
+    func isInOrder(after time: Int64) -> Bool { times.first ?? time >= time && isOrdered }
 
     /// In sorted columns.
     func firstIndex(notBefore time: Int64) -> Int {
@@ -140,8 +156,6 @@ package struct Columns: Sendable {
     mutating func dropFirst(_ number: Int) {
         guard number > 0 else { return }
         if number == count { return removeAll() }
-        times.removeFirst(number)
-        bits.removeFirst(number)
-        if !tags.isEmpty { tags.removeFirst(number) }
+        remove(0..<number)
     }
 }

@@ -57,6 +57,8 @@ struct Head {
         var places: UInt8 = 0
         /// Of all its samples, as far as known.
         var newest = Int64.min
+        /// Of those in the head.
+        var oldest = Int64.max
     }
 
     /// The ordinal of `records[0]`.
@@ -151,7 +153,8 @@ struct Head {
         push(series, time, tag, stored.0, stored.1, after: tail.end)
         tails[Int(series)] = Tail(
             time: time, bits: bits, end: end, tag: tag, isKnown: true,
-            places: tag == .number ? stored.1 : tail.places, newest: max(time, tail.newest))
+            places: tag == .number ? stored.1 : tail.places, newest: max(time, tail.newest),
+            oldest: min(time, tail.oldest))
         return .added
     }
 
@@ -188,7 +191,7 @@ struct Head {
         push(series, time, .text, intern(text), Record.noPlaces, after: tail.end)
         tails[Int(series)] = Tail(
             time: time, bits: 0, end: end, tag: .text, isKnown: true, places: tail.places,
-            newest: max(time, tail.newest))
+            newest: max(time, tail.newest), oldest: min(time, tail.oldest))
         lastTexts[series] = text
         return .added
     }
@@ -211,7 +214,7 @@ struct Head {
         let last = tails[Int(series)].end
         var tail = Tail(
             time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true, places: tails[Int(series)].places,
-            newest: max(time, tails[Int(series)].newest))
+            newest: max(time, tails[Int(series)].newest), oldest: min(time, tails[Int(series)].oldest))
         switch value {
         case .number(let number):
             tail.tag = .number
@@ -258,8 +261,12 @@ struct Head {
         texts.removeAll(keepingCapacity: true)
         textIndex.removeAll(keepingCapacity: true)
         weight = 0
+        for series in tails.indices { tails[series].oldest = .max }
         for index in records.indices {
             let record = records[index]
+            if record.tag.isSample {
+                tails[Int(record.series)].oldest = min(record.time, tails[Int(record.series)].oldest)
+            }
             switch record.tag {
             case .text: records[index].bits = intern(oldTexts[Int(record.bits)])
             case .tier:
@@ -294,6 +301,11 @@ struct Head {
         case .text: .text(texts[Int(record.bits)])
         case .unknown, .lost, .tier: .unknown
         }
+    }
+
+    /// Whether a sample of the series stands here that is earlier; also true where that is not known.
+    func mayHold(_ series: UInt16, before time: Int64) -> Bool {
+        isKnown(UInt32(series)) && tails[Int(series)].oldest < time
     }
 
     /// Calls `body` with the ordinals and records of the series from the newest back.

@@ -44,6 +44,7 @@ enum OldChunks {
             columns.bits.append(contentsOf: repeatElement(0, count: count))
             decodeDecimals(
                 from: before, &reader, page, predictor, values, timeParameter, &columns.times, &columns.bits)
+            columns.noteOrder(since: before)
             if reader.failed { columns.cut(to: before) }
             return !reader.failed
         }

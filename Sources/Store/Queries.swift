@@ -16,7 +16,7 @@ extension RingStore {
     /// Calls `body` with the samples of one series in order of time, a late one at its place, those of equal time in
     /// order of arrival, until it says false.
     package func scan(_ id: SeriesID, from: Instant, to: Instant, _ body: (Sample) -> Bool) {
-        sweep(id, from, to) { columns, range in
+        stretches(id, from: from, to: to) { columns, range in
             guard columns.areNumbers else {
                 for index in range {
                     let sample = Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index))
@@ -34,6 +34,11 @@ extension RingStore {
             }
             return true
         }
+    }
+
+    /// The same without a call per sample: `body` gets some columns, and which part of them comes next.
+    package func stretches(_ id: SeriesID, from: Instant, to: Instant, _ body: (Columns, Range<Int>) -> Bool) {
+        sweep(id, from, to, body)
     }
 
     /// The range in buckets of `step` from `from` on, one point for each, also for empty ones; at most 100,000, and
@@ -241,6 +246,7 @@ extension RingStore {
 
     /// What the head has of the range, in order of arrival.
     private func recent(_ series: UInt16, _ from: Int64, _ to: Int64, _ limit: UInt64) -> Columns {
+        guard head.mayHold(series, before: to) else { return Columns() }
         var found: [Record] = []
         head.backwards(series) { ordinal, record in
             if ordinal < limit, record.time >= from, record.time < to, record.tag.isSample { found.append(record) }
