@@ -18,10 +18,25 @@ package protocol Region: AnyObject, Sendable {
     var size: Int { get }
     /// Fills all of `buffer` from `offset` on.
     func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError)
+    /// The first `length` bytes of each of `count` pieces that follow each other from `offset` on, each `piece` bytes long.
+    func readHeads(at offset: Int, count: Int, piece: Int, length: Int) throws(RegionError) -> [UInt8]
     /// Afterwards a killed process has not lost them; a power cut may have.
     func write(_ bytes: [UInt8], at offset: Int) throws(RegionError)
     /// Afterwards all earlier writes survive a power cut. Slow: called off the loop, while the loop goes on writing.
     /// The loop calls it, too, when it must. Two calls never overlap: the second waits, and fails if the first failed,
     /// because a system reports a failed write-back only once.
     func sync() throws(RegionError)
+}
+
+extension Region {
+    package func readHeads(at offset: Int, count: Int, piece: Int, length: Int) throws(RegionError) -> [UInt8] {
+        var heads: [UInt8] = []
+        heads.reserveCapacity(count * length)
+        var head = [UInt8](repeating: 0, count: length)
+        for index in 0..<count {
+            try read(at: offset + index * piece, into: &head)
+            heads += head
+        }
+        return heads
+    }
 }

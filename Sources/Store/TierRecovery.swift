@@ -27,15 +27,14 @@ extension Recovered {
         scan.runOf = [UInt64](repeating: 0, count: count)
         scan.isBlank = [Bool](repeating: false, count: count)
         var ring = ArchiveIndex(pages: max(1, count))
-        for index in 0..<count {
-            let page = layout.tierStart(tier) + index
-            guard let bytes = read(region, page: page, count: PageHeader.size) else { continue }
-            scan.isBlank[index] = bytes.allSatisfy { $0 == 0 }
-            guard let header = PageHeader(bytes, page: page, identity: identity),
-                header.kind == PageHeader.Kind(tier), layout.tierPage(tier, header.sequence) == page,
+        readHeaders(region, from: layout.tierStart(tier), count: count) { found, index, bytes in
+            guard !bytes.isEmpty else { return scan.isBlank[index] = true }
+            let page = found.layout.tierStart(tier) + index
+            guard let header = PageHeader(bytes, page: page, identity: found.identity),
+                header.kind == PageHeader.Kind(tier), found.layout.tierPage(tier, header.sequence) == page,
                 header.sequence > UInt64(header.index), header.index < header.runPages
-            else { continue }
-            note(header)
+            else { return }
+            found.note(header)
             ring.insert(PageEntry(header))
             ring.next = max(ring.next, header.sequence + 1)
             scan.runOf[index] = header.sequence - UInt64(header.index)

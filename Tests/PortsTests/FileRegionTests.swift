@@ -25,6 +25,27 @@ import Testing
         #expect(tail == [0, 0, 1, 2, 3])
     }
 
+    @Test func headsOfManyPiecesAreWhatEachHolds() throws {
+        let folder = try TemporaryFolder()
+        let region = try FileRegion(creating: folder.path + "/heads", size: 64 << 12)
+        for page in 0..<64 {
+            try region.write((0..<4096).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ page) }, at: page << 12)
+        }
+        for (first, count, length) in [(0, 64, 128), (3, 1, 1), (63, 1, 4095), (10, 20, 4000)] {
+            let heads = try region.readHeads(at: first << 12, count: count, piece: 4096, length: length)
+            let expected = (first..<first + count).flatMap { page in
+                (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ page) }
+            }
+            #expect(heads == expected)
+        }
+        // Beyond the end, and more than the system takes.
+        #expect(throws: RegionError.self) {
+            try region.readHeads(at: 60 << 12, count: 5, piece: 4096, length: 128)
+        }
+        #expect(throws: RegionError.self) { try region.readHeads(at: 0, count: 1000, piece: 64, length: 8) }
+        #expect(throws: RegionError.self) { try region.readHeads(at: 0, count: 0, piece: 64, length: 8) }
+    }
+
     @Test func nothingOutsideIsTouched() throws {
         let folder = try TemporaryFolder()
         let region = try FileRegion(creating: folder.path + "/store", size: 4096)
