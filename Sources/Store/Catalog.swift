@@ -40,7 +40,7 @@ struct Catalog {
     private let limit: Int
     /// By number.
     private(set) var infos: [SeriesInfo?] = []
-    private var numbers: [SeriesKey: UInt16] = [:]
+    private var numbers = SeriesIndex([])
     private(set) var count = 0
 
     init(_ layout: Layout) {
@@ -52,7 +52,7 @@ struct Catalog {
     /// Something is written that no sync has covered.
     var isUnsynced: Bool { pages.contains { $0.open != nil || $0.syncing != nil } }
 
-    func number(_ key: SeriesKey) -> UInt16? { numbers[key] }
+    func number(_ key: SeriesKey) -> UInt16? { numbers.number(key, infos) }
 
     func info(_ number: UInt16) -> SeriesInfo? { Int(number) < infos.count ? infos[Int(number)] : nil }
 
@@ -74,7 +74,7 @@ struct Catalog {
 
     /// All series of this name, those of earlier units, too; false where the new name is taken or the old one unknown.
     mutating func rename(_ old: SeriesKey, to new: SeriesKey) -> Bool {
-        guard numbers[new] == nil, let newest = numbers[old] else { return false }
+        guard number(new) == nil, number(old) != nil else { return false }
         for index in pages.indices {
             for number in pages[index].members where infos[Int(number)]?.key == old {
                 infos[Int(number)] = infos[Int(number)].map {
@@ -83,8 +83,7 @@ struct Catalog {
                 pages[index].isDirty = true
             }
         }
-        numbers[old] = nil
-        numbers[new] = newest
+        numbers = SeriesIndex(infos)
         return true
     }
 
@@ -93,7 +92,7 @@ struct Catalog {
         guard infos[Int(number)] == nil else { return }
         infos[Int(number)] = info
         // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
-        if let other = numbers.updateValue(number, forKey: info.key), other > number { numbers[info.key] = other }
+        numbers.add(info.key, number, infos)
         pages[page].members.append(number)
         count += 1
     }
