@@ -84,7 +84,8 @@ package struct TopicRouter: Sendable {
     }
 }
 
-/// Topic filters by their levels, with what `TopicFilter.matches` says of each.
+/// Topic filters by their levels, with what `TopicFilter.matches` says of each. A thousand plugs have five thousand filters
+/// of four levels, so each word of a level is kept once, and nodes and listeners are a few numbers each.
 struct FilterTree: Sendable {
     struct Listener: Hashable, Sendable {
         let device: Int
@@ -93,18 +94,36 @@ struct FilterTree: Sendable {
     }
 
     private struct Node {
-        var children: [[UInt8]: Int] = [:]
-        /// Below `+`.
-        var any: Int?
-        /// Filters that end here.
-        var here: [Listener] = []
+        /// The node below `+`, as an index; below 0 where there is none.
+        var any: Int32 = -1
+        /// Filters that end here: the first of a chain of entries; below 0 for none.
+        var here: Int32 = -1
         /// Filters that end here with `#`, which also means this level itself.
-        var below: [Listener] = []
+        var below: Int32 = -1
     }
 
+    /// A listener, and the next one of the same chain.
+    private struct Entry {
+        let device: Int32
+        let subscription: Int32
+        let next: Int32
+    }
+
+    /// The way from a node down by a word.
+    private struct Step: Hashable {
+        let node: Int32
+        let word: Int32
+    }
+
+    private static let plus = UInt8(ascii: "+")
+    private static let hash = UInt8(ascii: "#")
+
     private var nodes = [Node()]
+    private var entries: [Entry] = []
+    private var words: [ArraySlice<UInt8>: Int32] = [:]
+    private var steps: [Step: Int32] = [:]
     /// The levels of the filter that was added last, with their nodes: a device's filters begin alike.
-    private var last: [(level: ArraySlice<UInt8>, node: Int)] = []
+    private var last: [(level: ArraySlice<UInt8>, node: Int32)] = []
 
     init(_ devices: [(device: Int, filters: [String])]) {
         for (device, filters) in devices {
@@ -119,11 +138,17 @@ struct FilterTree: Sendable {
         text.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     }
 
+    private static func isWild(_ level: ArraySlice<UInt8>, _ card: UInt8) -> Bool {
+        level.count == 1 && level.first == card
+    }
+
     private mutating func add(_ filter: [UInt8], _ listener: Listener) {
-        var node = 0
+        var node: Int32 = 0
         var depth = 0
         for level in Self.levels(filter) {
-            if Self.isWild(level, UInt8(ascii: "#")) { return nodes[node].below.append(listener) }
+            if Self.isWild(level, Self.hash) {
+                return nodes[Int(node)].below = chain(listener, before: nodes[Int(node)].below)
+            }
             if depth < last.count, last[depth].level == level {
                 node = last[depth].node
             } else {
@@ -133,52 +158,61 @@ struct FilterTree: Sendable {
             }
             depth += 1
         }
-        nodes[node].here.append(listener)
+        nodes[Int(node)].here = chain(listener, before: nodes[Int(node)].here)
     }
 
-    private static func isWild(_ level: ArraySlice<UInt8>, _ card: UInt8) -> Bool {
-        level.count == 1 && level.first == card
+    private mutating func chain(_ listener: Listener, before next: Int32) -> Int32 {
+        entries.append(
+            Entry(device: Int32(listener.device), subscription: Int32(listener.subscription), next: next))
+        return Int32(entries.count - 1)
     }
 
     /// The node below `node`, made where there is none.
-    private mutating func child(of node: Int, _ level: ArraySlice<UInt8>) -> Int {
-        if Self.isWild(level, UInt8(ascii: "+")) {
-            let any = nodes[node].any ?? grow()
-            nodes[node].any = any
-            return any
+    private mutating func child(of node: Int32, _ level: ArraySlice<UInt8>) -> Int32 {
+        if Self.isWild(level, Self.plus) {
+            if nodes[Int(node)].any < 0 { nodes[Int(node)].any = grow() }
+            return nodes[Int(node)].any
         }
-        let key = Array(level)
-        if let known = nodes[node].children[key] { return known }
+        let step = Step(node: node, word: word(level))
+        if let known = steps[step] { return known }
         let new = grow()
-        nodes[node].children[key] = new
+        steps[step] = new
         return new
     }
 
-    private mutating func grow() -> Int {
+    private mutating func word(_ level: ArraySlice<UInt8>) -> Int32 {
+        if let known = words[level] { return known }
+        // A copy: the slice would keep its whole filter.
+        words[ArraySlice(Array(level))] = Int32(words.count)
+        return Int32(words.count - 1)
+    }
+
+    private mutating func grow() -> Int32 {
         nodes.append(Node())
-        return nodes.count - 1
+        return Int32(nodes.count - 1)
     }
 
     /// Each device that hears the topic once, by its first filter that matches, in the order of devices.
     func listeners(_ topic: [UInt8]) -> [Listener] {
         guard let first = topic.first else { return [] }
         var found: [Int: Int] = [:]
-        func take(_ listeners: [Listener]) {
-            for listener in listeners {
-                found[listener.device] = min(listener.subscription, found[listener.device] ?? .max)
+        func take(_ chain: Int32) {
+            var at = chain
+            while at >= 0 {
+                let entry = entries[Int(at)]
+                found[Int(entry.device)] = min(Int(entry.subscription), found[Int(entry.device)] ?? .max)
+                at = entry.next
             }
         }
-        let levels = Self.levels(topic)
+        let levels = Self.levels(topic).map { words[$0] }
         // Wild cards on the first level do not mean what begins with $.
         let isHidden = first == UInt8(ascii: "$")
-        func walk(_ node: Int, _ depth: Int) {
+        func walk(_ node: Int32, _ depth: Int) {
             let allowsWild = depth > 0 || !isHidden
-            if allowsWild { take(nodes[node].below) }
-            guard depth < levels.count else { return take(nodes[node].here) }
-            if !nodes[node].children.isEmpty, let child = nodes[node].children[Array(levels[depth])] {
-                walk(child, depth + 1)
-            }
-            if allowsWild, let any = nodes[node].any { walk(any, depth + 1) }
+            if allowsWild { take(nodes[Int(node)].below) }
+            guard depth < levels.count else { return take(nodes[Int(node)].here) }
+            if let word = levels[depth], let child = steps[Step(node: node, word: word)] { walk(child, depth + 1) }
+            if allowsWild, nodes[Int(node)].any >= 0 { walk(nodes[Int(node)].any, depth + 1) }
         }
         walk(0, 0)
         return found.map { Listener(device: $0.key, subscription: $0.value) }.sorted { $0.device < $1.device }
