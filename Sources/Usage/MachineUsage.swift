@@ -72,12 +72,8 @@ package struct MachineUsage: Hashable, Sendable {
     private var sense: PowerSense
     private var press: PressSensors
     private var meters: [CounterMeter]
-    private var shotMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 2, settle: .seconds(20)))
-    private var itemMeter = CounterMeter(CounterRule(resolution: 1, perSecond: 20, settle: .seconds(20)))
-    /// Micrometres. No printer moves a metre a second; behind OctoPrint a whole print may be told in one step.
-    private var filamentMeter = CounterMeter(
-        CounterRule(resolution: 1000, perSecond: 1_000_000, settle: .seconds(20)))
-    private var material: Material
+    /// One element, which copies share until something changes it: most machines have nothing of it.
+    private var seldom: [Seldom]
     private var tellers: [Bool?]
     private let usesPower: Bool
     /// Everything that was heard or looked at lies before.
@@ -90,7 +86,7 @@ package struct MachineUsage: Hashable, Sendable {
         self.rule = rule
         timeline = Timeline(start: start)
         meters = rule.energy.map(CounterMeter.init)
-        material = Material(rule.material)
+        seldom = rule.material == MaterialRule() ? Seldom.nothing : [Seldom(rule.material)]
         tellers = [Bool?](repeating: nil, count: rule.tellers)
         if case .press(let rule) = rule.source { press = PressSensors(rule) } else { press = PressSensors(PressRule()) }
         if case .power(let levels) = rule.source {
@@ -235,16 +231,16 @@ package struct MachineUsage: Hashable, Sendable {
 
     /// The same for counts: the devices that gave them were exchanged.
     package mutating func exchanged(shots: Bool, items: Bool, scrap: Bool) {
-        if shots { shotMeter.exchanged() }
-        if items { itemMeter.exchanged() }
-        if scrap { material.exchangedScrap() }
+        if shots { seldom[0].shots.exchanged() }
+        if items { seldom[0].items.exchanged() }
+        if scrap { seldom[0].material.exchangedScrap() }
     }
 
     /// A cumulative count of shots.
     package mutating func observe(shots raw: Int64, at time: Instant) {
         countsShots = true
         guard let place = inOrder(time) else { return }
-        let step = shotMeter.observe(raw, at: time)
+        let step = seldom[0].shots.observe(raw, at: time)
         if let step { book(step, at: time) }
         guard case .press = rule.source else { return }
         advance(to: place)
@@ -254,7 +250,7 @@ package struct MachineUsage: Hashable, Sendable {
     }
 
     private mutating func book(_ step: CounterStep, at time: Instant) {
-        let items = material.shots(step.advance, since: step.since, at: time, &table)
+        let items = seldom[0].material.shots(step.advance, since: step.since, at: time, &table)
         guard step.advance > 0 else { return }
         let made = items ?? (rule.itemsPerShot ?? 0) * step.advance
         _ = table.change(at: time) {
@@ -266,54 +262,58 @@ package struct MachineUsage: Hashable, Sendable {
     /// A cumulative count of items made.
     package mutating func observe(items raw: Int64, at time: Instant) {
         countsItems = true
-        guard inOrder(time) != nil, let step = itemMeter.observe(raw, at: time), step.advance > 0 else { return }
+        guard inOrder(time) != nil, let step = seldom[0].items.observe(raw, at: time), step.advance > 0 else { return }
         _ = table.change(at: time) { $0.items += step.advance }
     }
 
     /// A cumulative count of filament in micrometres.
     package mutating func observe(filament raw: Int64, at time: Instant) {
-        guard inOrder(time) != nil, let step = filamentMeter.observe(raw, at: time), step.advance > 0 else { return }
+        guard inOrder(time) != nil, let step = seldom[0].filament.observe(raw, at: time), step.advance > 0 else {
+            return
+        }
         _ = table.change(at: time) { $0.filament += step.advance }
     }
 
     // MARK: material
 
+    private var weighs: Bool { !rule.material.weighed.isEmpty }
+
     /// The zones of a press that ever spoke.
     package var zoneNames: [String] { press.zoneNames }
 
     /// The mould in the machine, where it is known, and since when that is known.
-    package var mould: Mould? { material.mould.map { rule.material.moulds[$0] } }
-    package var mouldChosen: Instant? { material.chosenAt }
-    package var countsScrap: Bool { material.countsScrap }
+    package var mould: Mould? { seldom[0].material.mould.map { rule.material.moulds[$0] } }
+    package var mouldChosen: Instant? { seldom[0].material.chosenAt }
+    package var countsScrap: Bool { seldom[0].material.countsScrap }
 
     /// Another mould is in the machine now.
     package mutating func observe(mould name: String, at time: Instant) {
-        if inOrder(time) != nil { material.choose(name, at: time) }
+        if inOrder(time) != nil { seldom[0].material.choose(name, at: time) }
     }
 
     /// A cumulative count of items that were no good.
     package mutating func observe(scrap raw: Int64, at time: Instant) {
-        if inOrder(time) != nil { material.scrap(raw, at: time, &table) }
+        if inOrder(time) != nil { seldom[0].material.scrap(raw, at: time, &table) }
     }
 
     /// A person says that the last shot was no good.
     package mutating func observeReject(at time: Instant) {
-        if inOrder(time) != nil { material.reject(at: time, &table) }
+        if inOrder(time) != nil { seldom[0].material.reject(at: time, &table) }
     }
 
     /// A scale shows milligrams at rest; nil where it shows none, or is gone.
     package mutating func observe(weight: Int64?, _ role: MassRole, at time: Instant) {
-        if inOrder(time) != nil { material.weigh(weight, role, at: time, &table) }
+        if inOrder(time) != nil { seldom[0].material.weigh(weight, role, at: time, &table) }
     }
 
     /// Whether a scale is at rest.
     package mutating func observe(rest isAtRest: Bool, _ role: MassRole, at time: Instant) {
-        if inOrder(time) != nil { material.rest(isAtRest, role, at: time, &table) }
+        if inOrder(time) != nil { seldom[0].material.rest(isAtRest, role, at: time, &table) }
     }
 
     /// Whether a scale shows net weight.
     package mutating func observe(net isNet: Bool, _ role: MassRole, at time: Instant) {
-        if inOrder(time) != nil { material.net(isNet, role, at: time, &table) }
+        if inOrder(time) != nil { seldom[0].material.net(isNet, role, at: time, &table) }
     }
 
     // MARK: what is not seen
@@ -352,12 +352,10 @@ package struct MachineUsage: Hashable, Sendable {
     /// The gateway itself knows nothing from `time` on: it was off, or its clock was set.
     package mutating func blind(_ reason: String, clockWasSet: Bool = false, at time: Instant) {
         forget(at: time)
-        material.blind()
+        if weighs { seldom[0].material.blind() }
         if clockWasSet {
             for index in meters.indices { meters[index].clockWasSet() }
-            shotMeter.clockWasSet()
-            itemMeter.clockWasSet()
-            filamentMeter.clockWasSet()
+            if seldom != Seldom.nothing { seldom[0].clockWasSet() }
         }
         for index in tellers.indices { tellers[index] = nil }
         enter(.unknown, reason, at: max(time, timeline.settled))
@@ -366,7 +364,7 @@ package struct MachineUsage: Hashable, Sendable {
     /// Books up to `time`.
     package mutating func advance(to time: Instant) {
         frontier = max(frontier, time)
-        material.advance(to: time, &table)
+        if weighs { seldom[0].material.advance(to: time, &table) }
         pass(to: time)
         flush()
     }
@@ -466,7 +464,7 @@ package struct MachineUsage: Hashable, Sendable {
     var openSince: Instant {
         var since = min(timeline.bookedUntil, energyQueue.first?.from ?? timeline.bookedUntil)
         for meter in meters { if let known = meter.knownUntil { since = min(since, known) } }
-        if let open = material.openSince(frontier) { since = min(since, open) }
+        if let open = seldom[0].material.openSince(frontier) { since = min(since, open) }
         return since
     }
 }
