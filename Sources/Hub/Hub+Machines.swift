@@ -9,6 +9,8 @@ extension Hub {
     /// whose silence makes the machine offline.
     func assignRoles() -> [[DevicePart]] {
         var parts = [[DevicePart]](repeating: [], count: configuration.devices.count)
+        // Most devices are alike: those share one list.
+        var known: Set<[Role]> = []
         for (machineIndex, machine) in configuration.machines.enumerated() {
             var given: [Role: [Configuration.Term]] = [:]
             for member in machine.members {
@@ -26,6 +28,7 @@ extension Hub {
                     part.roles[channel] = role
                     if tells(role, machine.source) { teller = machine.devices.firstIndex(of: member.device) }
                 }
+                part.roles = known.insert(part.roles).memberAfterInsert
                 part.presence = Presence(teller: teller, part.roles)
                 parts[member.device].append(part)
             }

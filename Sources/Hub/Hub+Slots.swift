@@ -202,9 +202,11 @@ extension Hub {
         guard slotsFrom == nil, windows.wholeFrom <= start else { return }
         // The first day begins before the first slot: so the tier is known to reach back to its beginning.
         let day = Window.containing(store.oldest ?? now.wall, .day, in: configuration.lab.zone)
+        // All share it.
+        let nothing = Slot().fields
         for machine in machines {
             guard let series = machine.slotSeries else { continue }
-            store.put(TierRecord(series: series, start: day.start, fields: Slot().fields), in: .slots)
+            store.put(TierRecord(series: series, start: day.start, fields: nothing), in: .slots)
         }
         slotsFrom = store.oldest(in: .slots)
     }
