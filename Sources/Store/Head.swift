@@ -74,6 +74,8 @@ struct Head {
     private(set) var added = 0
     private(set) var duplicates = 0
     private(set) var shortened = 0
+    /// How many records stood here when some were dropped the last time.
+    private var filledBefore = 0
     private var tails: [Tail] = []
     private var lastTexts: [UInt16: String] = [:]
 
@@ -253,7 +255,10 @@ struct Head {
     /// Forgets everything below `ordinal`, which is durable elsewhere.
     mutating func drop(below ordinal: UInt64) {
         let count = min(max(0, index(ordinal)), records.count)
+        let filled = records.count
         records.removeFirst(count)
+        giveBack(beyond: max(filled, filledBefore))
+        filledBefore = filled
         first = first &+ UInt64(count)
         let oldTexts = texts
         let oldItems = tierItems
@@ -276,6 +281,15 @@ struct Head {
             }
             weight += Head.weight(record.tag)
         }
+    }
+
+    /// After a burst the room for it goes back: that is several megabytes, and the next one may be days away.
+    private mutating func giveBack(beyond filled: Int) {
+        guard records.capacity > filled * 3 / 2 + 4096 else { return }
+        var others: [Record] = []
+        others.reserveCapacity(filled + filled / 8)
+        others += records
+        records = others
     }
 
     /// What the records from `ordinal` on weigh.
