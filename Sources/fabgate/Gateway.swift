@@ -129,8 +129,7 @@ final class Gateway {
         scheduleSync()
         awaitClock()
         pusher?.start()
-        // The configuration's tree, and what recovery has read.
-        loop.after(.seconds(1)) { Memory.giveBack() }
+        scheduleGiveBack(after: .seconds(5))
         Service.notify("READY=1")
         let status = loop.run()
         shutDown()
@@ -205,6 +204,15 @@ final class Gateway {
         } catch {
             hub.storeFails("\(error)")
             return false
+        }
+    }
+
+    /// The configuration's tree, what recovery has read and the code that only a start runs; later what a question or the
+    /// end of a day needed.
+    private func scheduleGiveBack(after delay: Model.Duration) {
+        loop.after(delay) { [unowned self] in
+            Memory.giveBack()
+            scheduleGiveBack(after: .hours(1))
         }
     }
 
