@@ -14,7 +14,9 @@ private struct Column {
     var next = 0
     var nextOther = 0
 
-    mutating func load(_ input: UsageInput, of store: RingStore, from: Instant, to: Instant) {
+    /// Loads what `[from, to)` holds. Where that is more than `most` samples, `to` becomes the time of the first that was
+    /// left, and what was loaded of that time is to be cut off.
+    mutating func load(_ input: UsageInput, of store: RingStore, from: Instant, to: inout Instant, most: Int) {
         times.removeAll(keepingCapacity: true)
         numbers.removeAll(keepingCapacity: true)
         others.removeAll(keepingCapacity: true)
@@ -27,7 +29,12 @@ private struct Column {
             times.append(part.from.milliseconds)
             return numbers.append(1)
         }
+        var left: Instant?
         store.scan(id, from: part.from, to: part.to) { sample in
+            if times.count >= most, sample.time > from {
+                left = sample.time
+                return false
+            }
             times.append(sample.time.milliseconds)
             if case .number(let number) = sample.value {
                 numbers.append(number)
@@ -36,6 +43,16 @@ private struct Column {
                 numbers.append(.nan)
             }
             return true
+        }
+        if let left { to = min(to, left) }
+    }
+
+    /// Leaves only what lies before `end`.
+    mutating func cut(at end: Instant) {
+        while let last = times.last, last >= end.milliseconds {
+            times.removeLast()
+            numbers.removeLast()
+            if others.last?.index == numbers.count { others.removeLast() }
         }
     }
 
@@ -77,16 +94,50 @@ extension Hub {
     /// So much is read at once.
     private static let stretch = Duration.hours(6)
 
-    /// What the store remembers is computed a moment after the start: brokers have kept messages meanwhile, and with a
-    /// thousand machines it takes a quarter of a second.
+    /// What the store remembers is computed a moment after the start, because brokers have kept messages meanwhile, and in
+    /// slices, because with a thousand machines it takes a quarter of a second: machine after machine, each of which lives
+    /// on from there.
     struct PendingMemory {
         /// Where the store ended when the process started.
         let newest: Instant
         let due: Moment
+        /// How far back it goes; nil before the first slice.
+        var start: Instant?
+        /// Slots that begin before are better known by the store.
+        var damage = Instant.distantPast
+        /// The machine whose turn it is.
+        var machine = 0
+        /// All that is stored of it before this has been given to it.
+        var given = Instant.distantPast
+        /// The earliest of what came meanwhile and lies before that.
+        var late: Instant?
+        fileprivate var replay: Replay?
+        fileprivate var words: [UsageRule.Source: String] = [:]
+    }
+
+    /// A machine's samples on their way to its usage.
+    fileprivate struct Replay {
+        var usage: MachineUsage
+        let inputs: [UsageInput]
+        var columns: [Column]
+        var begin: Instant
+        var checkpointAt: Instant
+
+        init(_ usage: MachineUsage, _ inputs: [UsageInput], from: Instant, to: Instant) {
+            self.usage = usage
+            self.inputs = inputs
+            columns = [Column](repeating: Column(), count: inputs.count)
+            begin = from
+            checkpointAt = max(from, to + .milliseconds(1) - Hub.checkpointsKept).floor(to: .hours(1)) + .hours(1)
+        }
     }
 
     /// Longer than a start takes on a slow board that has much else to do.
     static let memoryDelay = Duration.seconds(1)
+    /// So many samples are computed in one slice. 6000 take about 1.5 ms, and messages wait no longer for any.
+    package static let usualSlice = 6000
+    /// Looking for the samples of one series takes as long as computing so many.
+    private static let lookingCost = 12
 
     /// Until then samples are stored as ever and make nothing else: it is computed from the store, they are part of it.
     mutating func putOff(newest: Instant, at now: Now) {
@@ -95,13 +146,82 @@ extension Hub {
         due.beat = .never
     }
 
-    /// Computes what was put off.
-    mutating func rememberNow(at now: Now) {
-        guard let memory else { return }
-        self.memory = nil
-        begin(at: now, newest: memory.newest)
+    /// Computes what was put off, or what is left of it.
+    mutating func rememberNow(at now: Now) { rememberSlice(.max, at: now) }
+
+    /// Computes so much of what was put off.
+    mutating func rememberSlice(_ samples: Int, at now: Now) {
+        guard memory != nil else { return }
+        if memory?.start == nil { beginMemory(at: now) }
+        var budget = samples
+        while budget > 0, let machine = memory?.machine, machine < machines.count {
+            rememberMore(of: machine, &budget, at: now)
+        }
+        if memory?.machine == machines.count { endMemory(at: now) }
+    }
+
+    private mutating func beginMemory(at now: Now) {
+        guard let newest = memory?.newest else { return }
+        let start = forget(at: now, newest: newest)
+        due.windows = .never
+        due.beat = .never
+        memory?.start = start
+        let damage = damage(newest: newest, start: start)
+        memory?.damage = damage
+        // In its place among the samples: some of them were said since.
+        let isAhead = store.newest.map { $0 > newest } ?? false
+        if let beatSeries { store.append(beatSeries, isAhead ? newest : min(newest, now.wall), .text(Self.offReason)) }
+        recallMoulds(before: start)
+        firstOldest = store.oldest
+        openWindows(from: start, newest: newest, at: now)
+    }
+
+    private mutating func rememberMore(of machine: Int, _ budget: inout Int, at now: Now) {
+        guard let start = memory?.start else { return }
+        // Nothing older than what is there can be read; where there is nothing, there is nothing to read.
+        if let oldest = firstOldest {
+            var replay =
+                memory?.replay
+                ?? Replay(
+                    machines[machine].usage, inputs(of: machine).inputs, from: max(oldest, start), to: now.wall)
+            // Else the columns would be copied.
+            memory?.replay = nil
+            guard self.replay(machine, &replay, to: now.wall, &budget) else {
+                memory?.given = replay.begin
+                memory?.replay = replay
+                return
+            }
+            machines[machine].usage = replay.usage
+        }
+        var words = memory?.words ?? [:]
+        let damage = memory?.damage ?? start
+        recallSlots(of: machine, &words, from: start, damage: damage, at: now)
+        keepCheckpoint(machine, at: now.wall)
+        if let late = memory?.late { machines[machine].disorder = min(machines[machine].disorder ?? late, late) }
+        memory?.words = words
+        memory?.late = nil
+        memory?.given = .distantPast
+        memory?.machine = machine + 1
+    }
+
+    private mutating func endMemory(at now: Now) {
+        let start = memory?.start ?? now.wall
+        memory = nil
+        markSlotsBegin(from: start, at: now)
+        nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
+        due.windows = Moment(nanoseconds: .min)
+        due.beat = Moment(nanoseconds: .min)
+        if machines.contains(where: { $0.disorder != nil }) { due.order = now.moment }
         alertsMayDiffer = true
         touchAll()
+    }
+
+    /// Something was said about a machine while memory is computed. What has its place before what that has come to is
+    /// put right afterwards, as everything that is late.
+    mutating func noteDuringMemory(_ machine: Int, at time: Instant) {
+        guard memory?.machine == machine, let given = memory?.given, time < given else { return }
+        let late = memory?.late ?? time
+        memory?.late = min(late, time)
     }
 
     /// Nothing follows from what machines do yet: their time is not known, or what they did before is not.
@@ -123,14 +243,28 @@ extension Hub {
                 machines[machine].usage = usage
             }
         }
-        slotsFrom = store.oldest(in: .slots)
-        windows.begin(
-            memory: max(store.oldest ?? now.wall, start), isWhole: store.oldest.map { $0 >= start } ?? true,
-            newest: min(newest ?? now.wall, now.wall), slots: slotsFrom)
-        recallSlots(from: start, newest: newest, at: now)
+        openWindows(from: start, newest: newest, at: now)
+        var words: [UsageRule.Source: String] = [:]
+        let damage = damage(newest: newest, start: start)
+        for machine in machines.indices { recallSlots(of: machine, &words, from: start, damage: damage, at: now) }
+        markSlotsBegin(from: start, at: now)
         if let newest, !isAhead { markBlind(Self.offReason, at: min(newest, now.wall)) }
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
         nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
+    }
+
+    /// Which windows can be told, by how far back samples and slots reach.
+    private mutating func openWindows(from start: Instant, newest: Instant?, at now: Now) {
+        slotsFrom = store.oldest(in: .slots)
+        memoryFrom = start
+        windows.begin(
+            memory: max(store.oldest ?? now.wall, start), isWhole: store.oldest.map { $0 >= start } ?? true,
+            newest: min(newest ?? now.wall, now.wall), slots: slotsFrom)
+    }
+
+    /// Where samples have become unreadable, slots that were written before that are better than what is left to compute.
+    private func damage(newest: Instant?, start: Instant) -> Instant {
+        store.statistics.lost > 0 ? (newest ?? start).floor(to: Slot.length) : start
     }
 
     private mutating func keepCheckpoint(_ machine: Int, at time: Instant) {
@@ -239,24 +373,41 @@ extension Hub {
     private mutating func replay(
         _ machine: Int, _ inputs: [UsageInput], _ usage: inout MachineUsage, from: Instant, to: Instant
     ) {
-        var columns = [Column](repeating: Column(), count: inputs.count)
-        var begin = from
+        var replay = Replay(usage, inputs, from: from, to: to)
+        var budget = Int.max
+        _ = self.replay(machine, &replay, to: to, &budget)
+        usage = replay.usage
+    }
+
+    /// The same in pieces: gives about as many samples as `budget` has left. True where all up to `to` were given.
+    private mutating func replay(
+        _ machine: Int, _ replay: inout Replay, to: Instant, _ budget: inout Int
+    ) -> Bool {
         let end = to + .milliseconds(1)
-        var checkpointAt = max(begin, end - Self.checkpointsKept).floor(to: .hours(1)) + .hours(1)
-        while begin < end {
-            let stop = min(end, begin + Self.stretch)
-            for index in inputs.indices { columns[index].load(inputs[index], of: store, from: begin, to: stop) }
-            while let index = Self.earliest(columns) {
-                let time = Instant(milliseconds: columns[index].times[columns[index].next])
-                if time > checkpointAt {
-                    machines[machine].checkpoints.append(UsageCheckpoint(usage, at: checkpointAt))
-                    checkpointAt = time.floor(to: .hours(1)) + .hours(1)
-                }
-                let (number, other) = columns[index].take()
-                Self.give(number, other, inputs[index].meaning, to: &usage, at: time)
+        while replay.begin < end {
+            guard budget > 0 else { return false }
+            var stop = min(end, replay.begin + Self.stretch)
+            let most = max(16, budget / max(1, replay.inputs.count))
+            for index in replay.inputs.indices {
+                replay.columns[index].load(
+                    replay.inputs[index], of: store, from: replay.begin, to: &stop, most: most)
             }
-            begin = stop
+            for index in replay.columns.indices {
+                replay.columns[index].cut(at: stop)
+                budget -= replay.columns[index].times.count + Self.lookingCost
+            }
+            while let index = Self.earliest(replay.columns) {
+                let time = Instant(milliseconds: replay.columns[index].times[replay.columns[index].next])
+                if time > replay.checkpointAt {
+                    machines[machine].checkpoints.append(UsageCheckpoint(replay.usage, at: replay.checkpointAt))
+                    replay.checkpointAt = time.floor(to: .hours(1)) + .hours(1)
+                }
+                let (number, other) = replay.columns[index].take()
+                Self.give(number, other, replay.inputs[index].meaning, to: &replay.usage, at: time)
+            }
+            replay.begin = stop
         }
+        return true
     }
 
     /// Gives a usage the samples of a machine in `(after, to]` as they are stored, beside what the hub knows.

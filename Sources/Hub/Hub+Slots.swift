@@ -184,21 +184,21 @@ extension Hub {
     /// Takes slots from the tier where it knows better than what was computed from samples: while counters and states
     /// were still waiting for their first values, before the configuration of the machine was changed, and where samples
     /// have become unreadable since.
-    mutating func recallSlots(from start: Instant, newest: Instant?, at now: Now) {
-        slotsFrom = store.oldest(in: .slots)
-        memoryFrom = start
-        let damaged = store.statistics.lost > 0 ? (newest ?? start).floor(to: Slot.length) : start
-        var words: [UsageRule.Source: String] = [:]
-        for index in machines.indices {
-            let changed = noteRule(of: index, &words, from: start, at: now)
-            guard let series = machines[index].slotSeries else { continue }
-            let isWarm = windows.wholeFrom <= start
-            let known = isWarm ? start : min(now.wall, start + Self.warmUp)
-            let border = [known, changed?.floor(to: Slot.length) ?? known, damaged].max() ?? known
-            for record in store.records(series, in: .slots, from: start, to: border) {
-                if let slot = Slot(fields: record.fields) { machines[index].usage.recall(slot, at: record.start) }
-            }
+    mutating func recallSlots(
+        of index: Int, _ words: inout [UsageRule.Source: String], from start: Instant, damage: Instant, at now: Now
+    ) {
+        let changed = noteRule(of: index, &words, from: start, at: now)
+        guard let series = machines[index].slotSeries else { return }
+        let isWarm = windows.wholeFrom <= start
+        let known = isWarm ? start : min(now.wall, start + Self.warmUp)
+        let border = [known, changed?.floor(to: Slot.length) ?? known, damage].max() ?? known
+        for record in store.records(series, in: .slots, from: start, to: border) {
+            if let slot = Slot(fields: record.fields) { machines[index].usage.recall(slot, at: record.start) }
         }
+    }
+
+    /// Where there were no slots before, they begin with the day of the first sample.
+    mutating func markSlotsBegin(from start: Instant, at now: Now) {
         guard slotsFrom == nil, windows.wholeFrom <= start else { return }
         // The first day begins before the first slot: so the tier is known to reach back to its beginning.
         let day = Window.containing(store.oldest ?? now.wall, .day, in: configuration.lab.zone)

@@ -14,7 +14,7 @@ extension Hub {
     /// When `tick` must be called even if nothing arrives: when the first of what time alone brings is due, and at once
     /// where something arrived that is to be told.
     package var deadline: Moment {
-        if let memory { return min(lineDeadline, due.silence, memory.due) }
+        if let begin = memory?.due { return min(lineDeadline, due.silence, begin) }
         guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
         return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat, due.order))
     }
@@ -49,7 +49,7 @@ extension Hub {
 
     /// Time has passed, or something arrived. Costs what is due.
     package mutating func tick(at now: Now) {
-        if let memory, now.moment >= memory.due { rememberNow(at: now) }
+        if let due = memory?.due, now.moment >= due { rememberSlice(memorySlice, at: now) }
         look(at: now)
         serveLines(at: now)
         serveTurns(at: now)

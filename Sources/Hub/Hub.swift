@@ -54,6 +54,8 @@ package struct Hub {
     var believed: (offset: Int64, at: Instant)?
     /// Not nil until what the store remembers has been computed.
     var memory: PendingMemory?
+    /// How many samples of it are computed at once, before messages are heard again.
+    package var memorySlice = Hub.usualSlice
     var waitingSeries: SeriesID?
     /// The first of what got its time after the gateway had started.
     var firstDated: Instant?
@@ -122,6 +124,11 @@ package struct Hub {
     /// From now on usage is computed, beginning with what is remembered.
     /// - Parameter newest: where the store ended when the process started.
     mutating func begin(at now: Now, newest: Instant?) {
+        remember(from: forget(at: now, newest: newest), newest: newest, at: now)
+    }
+
+    /// Begins anew with machines of which nothing is known; from when on they are to be computed.
+    mutating func forget(at now: Now, newest: Instant?) -> Instant {
         assignParts(at: now.wall)
         // Nothing that was sorted by a clock that is not believed any more counts.
         due = Deadlines()
@@ -140,7 +147,7 @@ package struct Hub {
             machines[index].unwritten = []
             machines[index].disorder = nil
         }
-        remember(from: start, newest: newest, at: now)
+        return start
     }
 
     package mutating func takeEffects() -> [Effect] {

@@ -54,8 +54,10 @@ private let morning = Instant("2026-11-23T00:00:00Z") ?? .distantPast
         }
     }
 
-    /// What is remembered is computed a moment after a start, with what was heard in that moment: it comes to the same.
-    @Test(arguments: [UInt64(8), 9]) func whatIsHeardBeforeMemoryCounts(seed: UInt64) throws {
+    /// What is remembered is computed a moment after a start, with what was heard in that moment, and in slices: it comes
+    /// to the same.
+    @Test(arguments: [(8, Hub.usualSlice), (9, Hub.usualSlice), (8, 40), (9, 700)] as [(UInt64, Int)])
+    func whatIsHeardBeforeMemoryCounts(seed: UInt64, slice: Int) throws {
         var gateways = [
             try VirtualGateway(seed: seed, start: morning), try VirtualGateway(seed: seed, start: morning),
         ]
@@ -66,6 +68,7 @@ private let morning = Instant("2026-11-23T00:00:00Z") ?? .distantPast
                 gateways[index].pass(
                     max(1, (gateways[index].lab.nextEvent - gateways[index].now.wall).milliseconds - 1))
                 try gateways[index].restart(isHasty: index == 1)
+                gateways[index].hub.memorySlice = slice
             }
             try gateways[index].run(until: morning + .minutes(190))
         }
