@@ -116,18 +116,16 @@ extension Hub {
     // MARK: memory
 
     /// What was chosen before the samples begin that are replayed.
-    mutating func recallMoulds(before start: Instant) {
-        for index in machines.indices {
-            guard let series = machines[index].mouldSeries else { continue }
-            // Whoever was off for long finds the last choice before the end of what was written then.
-            let from = min(start, store.newest ?? start) - Self.mouldNoteEvery * 2
-            var last: Sample?
-            store.scan(series, from: from, to: start) { sample in
-                last = sample
-                return true
-            }
-            if let last { recallMould(last, index) }
+    mutating func recallMould(of machine: Int, before start: Instant) {
+        guard let series = machines[machine].mouldSeries else { return }
+        // Whoever was off for long finds the last choice before the end of what was written then.
+        let from = min(start, store.newest ?? start) - Self.mouldNoteEvery * 2
+        var last: Sample?
+        store.scan(series, from: from, to: start) { sample in
+            last = sample
+            return true
         }
+        if let last { recallMould(last, machine) }
     }
 
     mutating func recallMould(_ sample: Sample, _ machine: Int) {

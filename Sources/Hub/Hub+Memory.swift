@@ -162,7 +162,7 @@ extension Hub {
 
     private mutating func beginMemory(at now: Now) {
         guard let newest = memory?.newest else { return }
-        let start = forget(at: now, newest: newest)
+        let start = beginning(at: now, newest: newest)
         due.windows = .never
         due.beat = .never
         memory?.start = start
@@ -171,13 +171,16 @@ extension Hub {
         // In its place among the samples: some of them were said since.
         let isAhead = store.newest.map { $0 > newest } ?? false
         if let beatSeries { store.append(beatSeries, isAhead ? newest : min(newest, now.wall), .text(Self.offReason)) }
-        recallMoulds(before: start)
         firstOldest = store.oldest
         openWindows(from: start, newest: newest, at: now)
     }
 
     private mutating func rememberMore(of machine: Int, _ budget: inout Int, at now: Now) {
         guard let start = memory?.start else { return }
+        if memory?.replay == nil {
+            forget(machine, start: start)
+            recallMould(of: machine, before: start)
+        }
         // Nothing older than what is there can be read; where there is nothing, there is nothing to read.
         if let oldest = firstOldest {
             var replay =
@@ -202,6 +205,9 @@ extension Hub {
         memory?.late = nil
         memory?.given = .distantPast
         memory?.machine = machine + 1
+        // Here, and not of all machines when the last one is done: that would be a stretch of its own.
+        tellTouched(machine, at: now)
+        noteSlots(of: machine)
     }
 
     private mutating func endMemory(at now: Now) {
@@ -213,7 +219,6 @@ extension Hub {
         due.beat = Moment(nanoseconds: .min)
         if machines.contains(where: { $0.disorder != nil }) { due.order = now.moment }
         alertsMayDiffer = true
-        touchAll()
     }
 
     /// Something was said about a machine while memory is computed. What has its place before what that has come to is
@@ -232,7 +237,7 @@ extension Hub {
     mutating func remember(from start: Instant, newest: Instant?, at now: Now) {
         let isAhead = store.newest.map { $0 > newest ?? .distantFuture } ?? false
         if isAhead, let newest, let beatSeries { store.append(beatSeries, newest, .text(Self.offReason)) }
-        recallMoulds(before: start)
+        for machine in machines.indices { recallMould(of: machine, before: start) }
         firstOldest = store.oldest
         // Nothing older than what is there can be read; where there is nothing, there is nothing to read.
         if let oldest = firstOldest {

@@ -107,28 +107,33 @@ extension Hub {
         guard memory == nil else { return }
         for index in touched {
             machines[index].isTouched = false
-            var due = Moment.never
-            var glance = machines[index].usage.glance()
-            if let change = glance.nextChange {
-                if change <= now.wall {
-                    machines[index].usage.advance(to: horizon(of: index, at: now))
-                    glance = machines[index].usage.glance()
-                }
-                // Where nothing is known beyond a horizon, nothing changes until that is known.
-                if let change = glance.nextChange, change > now.wall, change < .distantFuture {
-                    due = now.moment + (change - now.wall)
-                }
-            }
-            noticeContradiction(of: index, since: glance.disagreesSince, &due, at: now)
-            machines[index].due = due
-            self.due.machines = min(self.due.machines, due)
-            tellState(of: index, glance)
-            if glance.lastEvent != machines[index].lastCorrection { tellCorrections(of: index) }
+            tellTouched(index, at: now)
             guard !isBeforeUsage else { continue }
             noteOrder(of: index, at: now)
             noteSlots(of: index)
         }
         touched.removeAll(keepingCapacity: true)
+    }
+
+    /// The same of one machine.
+    mutating func tellTouched(_ index: Int, at now: Now) {
+        var due = Moment.never
+        var glance = machines[index].usage.glance()
+        if let change = glance.nextChange {
+            if change <= now.wall {
+                machines[index].usage.advance(to: horizon(of: index, at: now))
+                glance = machines[index].usage.glance()
+            }
+            // Where nothing is known beyond a horizon, nothing changes until that is known.
+            if let change = glance.nextChange, change > now.wall, change < .distantFuture {
+                due = now.moment + (change - now.wall)
+            }
+        }
+        noticeContradiction(of: index, since: glance.disagreesSince, &due, at: now)
+        machines[index].due = due
+        self.due.machines = min(self.due.machines, due)
+        tellState(of: index, glance)
+        if glance.lastEvent != machines[index].lastCorrection { tellCorrections(of: index) }
     }
 
     /// A machine whose word and meter have contradicted each other for long enough is an alert.

@@ -54,6 +54,8 @@ package struct Hub {
     var believed: (offset: Int64, at: Instant)?
     /// Not nil until what the store remembers has been computed.
     var memory: PendingMemory?
+    /// Not everything that the store remembers has been computed yet.
+    package var isRemembering: Bool { memory != nil }
     /// How many samples of it are computed at once, before messages are heard again.
     package var memorySlice = Hub.usualSlice
     var waitingSeries: SeriesID?
@@ -124,11 +126,21 @@ package struct Hub {
     /// From now on usage is computed, beginning with what is remembered.
     /// - Parameter newest: where the store ended when the process started.
     mutating func begin(at now: Now, newest: Instant?) {
-        remember(from: forget(at: now, newest: newest), newest: newest, at: now)
+        let start = beginning(at: now, newest: newest)
+        for machine in machines.indices { forget(machine, start: start) }
+        remember(from: start, newest: newest, at: now)
     }
 
-    /// Begins anew with machines of which nothing is known; from when on they are to be computed.
-    mutating func forget(at now: Now, newest: Instant?) -> Instant {
+    /// From here on a machine is to be computed from its samples.
+    mutating func forget(_ machine: Int, start: Instant) {
+        machines[machine].usage = makeUsage(machines[machine].configuration, start: start)
+        machines[machine].checkpoints = []
+        machines[machine].unwritten = []
+        machines[machine].disorder = nil
+    }
+
+    /// Nothing that was planned counts any more; from when on machines are to be computed.
+    mutating func beginning(at now: Now, newest: Instant?) -> Instant {
         assignParts(at: now.wall)
         // Nothing that was sorted by a clock that is not believed any more counts.
         due = Deadlines()
@@ -141,12 +153,6 @@ package struct Hub {
         let start = min(max(oldest, now.wall - capacity).floor(to: Slot.length), now.wall)
         windows = WindowSchedule(
             zone: configuration.lab.zone, finalAfter: configuration.rollups.finalAfter, start: now.wall)
-        for index in machines.indices {
-            machines[index].usage = makeUsage(machines[index].configuration, start: start)
-            machines[index].checkpoints = []
-            machines[index].unwritten = []
-            machines[index].disorder = nil
-        }
         return start
     }
 

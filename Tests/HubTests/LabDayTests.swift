@@ -2,6 +2,7 @@ import CityLink
 import Hub
 import Model
 import Simulation
+import Store
 import Testing
 import Usage
 
@@ -76,6 +77,23 @@ private let morning = Instant("2026-11-23T00:00:00Z") ?? .distantPast
         #expect(gateways[0].closed == gateways[1].closed, "seed \(seed)")
         let readings = gateways.map(\.hub.tally.readings)
         #expect(readings[0] > 0 && readings[0] == readings[1])
+    }
+
+    /// A slice is no more than was asked for, and in between messages are heard.
+    @Test func memoryIsComputedInSlices() throws {
+        var gateway = try VirtualGateway(seed: 10, start: morning)
+        try gateway.run(until: morning + .minutes(120))
+        let samples = gateway.hub.store.statistics.samples
+        try gateway.restart()
+        gateway.hub.memorySlice = 200
+        gateway.pass(1500)
+        var slices = 0
+        while gateway.hub.isRemembering, slices < samples {
+            gateway.hub.tick(at: gateway.now)
+            slices += 1
+        }
+        #expect(slices > 2 * SimulatedLab.machines.count, "\(samples) samples in \(slices) slices")
+        #expect(slices < samples)
     }
 
     /// While the gateway is off, nothing is known, and energy is bridged by the counters.
