@@ -98,7 +98,7 @@ let package = Package(
         .testTarget(name: "ModelTests", dependencies: ["Model"], swiftSettings: edge),
         .testTarget(name: "DeviceTests", dependencies: ["Model", "Ports"] + families, swiftSettings: edge),
         .testTarget(
-            name: "StoreTests", dependencies: ["Model", "Store", "Ports"], exclude: ["Fixtures"], swiftSettings: edge),
+            name: "StoreTests", dependencies: ["Model", "Store"], exclude: ["Fixtures"], swiftSettings: edge),
         .testTarget(name: "UsageTests", dependencies: ["Model", "Usage", "Ports"], swiftSettings: edge),
         .testTarget(name: "CityTests", dependencies: ["Model", "CityLink", "City", "Ports"], swiftSettings: edge),
         .testTarget(
