@@ -230,24 +230,16 @@ extension RingStore {
         mendSlots()
         let from = SlotState.start(of: from) < from ? SlotState.start(of: from) + SlotState.length : from
         var states: [SlotState] = []
-        var isSorted = true
-        func take(_ state: SlotState?, _ start: Int64) {
-            let state = state ?? SlotState(start: start)
-            if let last = states.last, state.start <= last.start { isSorted = false }
-            states.append(state)
-        }
-        let isWhole = eachInRing(series, .slots, from, to) { columns, index in
-            let (count, start) = (columns.starts.count, columns.starts[index])
-            take(SlotState(start: start, count: columns.fields) { columns.values[$0 * count + index] }, start)
-        }
+        states.reserveCapacity(Int(max(0, min(256, (to &- from) / SlotState.length))))
+        let isWhole = eachInRing(series, .slots, from, to) { $0.addStates(from, to, to: &states) }
         for record in self[.slots].head.records(series, from, to) {
-            take(SlotState(record), record.start.milliseconds)
+            states.append(SlotState(record) ?? SlotState(start: record.start.milliseconds))
         }
         if series < openSlots.count, !openSlots[Int(series)].isRecorded {
             let state = openSlots[Int(series)].state
-            if state.start >= from, state.start < to, !state.isEmpty { take(state, state.start) }
+            if state.start >= from, state.start < to, !state.isEmpty { states.append(state) }
         }
-        if !isSorted { states = RingStore.newest(states) }
+        if !RingStore.isRising(states) { states = RingStore.newest(states) }
         if isWhole {
             let known = states.first?.start ?? to
             if known > from { states.insert(contentsOf: statesOfSamples(series, from, known), at: 0) }
@@ -257,6 +249,11 @@ extension RingStore {
         }
         addUnsealed(series, from, to, &states)
         return states
+    }
+
+    private static func isRising(_ states: [SlotState]) -> Bool {
+        for index in states.indices.dropFirst() where states[index].start <= states[index - 1].start { return false }
+        return true
     }
 
     /// Of states that come in order of version, the last of each start, in order of start.
@@ -287,6 +284,7 @@ extension RingStore {
     }
 
     private func addUnsealed(_ series: UInt16, _ from: Int64, _ to: Int64, _ states: inout [SlotState]) {
+        guard head.mayHold(series, before: to) else { return }
         var records: [Record] = []
         head.backwards(series) { ordinal, record in
             if ordinal >= rolledEnd, record.tag.isSample { records.append(record) }

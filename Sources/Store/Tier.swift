@@ -198,19 +198,24 @@ extension RingStore {
 
     func records(_ series: UInt16, in tier: Tier, _ from: Int64, _ to: Int64) -> [TierRecord] {
         var found: [TierRecord] = []
-        eachInRing(series, tier, from, to) { found.append($0.record($1, series)) }
+        eachInRing(series, tier, from, to) { columns in
+            for index in columns.starts.indices where columns.starts[index] >= from && columns.starts[index] < to {
+                found.append(columns.record(index, series))
+            }
+        }
         found += self[tier].head.records(series, from, to)
         return RingStore.newest(found)
     }
 
-    /// Calls `body` with the place in some columns of every version of a record that the tier's ring has. False where a
-    /// page of the ring is damaged, so that there may have been more.
+    /// Calls `body` with columns in which stands every version of each record of the range that the tier's ring has, and
+    /// others of the series. False where a page of the ring is damaged, so that there may have been more.
     @discardableResult
     func eachInRing(
         _ series: UInt16, _ tier: Tier, _ from: Int64, _ to: Int64, mostFields: Int = TierRecord.mostFields,
-        _ body: (TierColumns, Int) -> Void
+        _ body: (TierColumns) -> Void
     ) -> Bool {
         var isWhole = !self[tier].hasHoles
+        var columns = TierColumns()
         for sequence in self[tier].ring.pages(of: series, from, to) {
             guard let place = sound(sequence, tier) else {
                 isWhole = false
@@ -220,12 +225,10 @@ extension RingStore {
             let bytes = page.bytes.span
             var reader = TierChunkReader(bytes, used: page.used)
             while let chunk = reader.next(bytes), chunk.series <= series {
-                guard chunk.series == series, let columns = reader.decode(chunk, bytes, mostFields: mostFields) else {
-                    continue
-                }
-                for index in 0..<chunk.count where columns.starts[index] >= from && columns.starts[index] < to {
-                    body(columns, index)
-                }
+                guard chunk.series == series,
+                    reader.decode(chunk, bytes, mostFields: mostFields, into: &columns)
+                else { continue }
+                body(columns)
             }
         }
         return isWhole

@@ -155,6 +155,26 @@ struct TierColumns {
     var values: [Int64] = []
     var fields = 0
 
+    /// All start then, and all fields are zero; storage is used again.
+    fileprivate mutating func clear(_ start: Int64, count: Int) {
+        starts.removeAll(keepingCapacity: true)
+        starts.append(contentsOf: repeatElement(start, count: count))
+        values.removeAll(keepingCapacity: true)
+        values.append(contentsOf: repeatElement(0, count: count * fields))
+    }
+
+    /// Adds what the records that start in the range say as slots.
+    func addStates(_ from: Int64, _ to: Int64, to states: inout [SlotState]) {
+        let starts = starts.span
+        let values = values.span
+        let count = starts.count
+        guard count > 0, values.count == count * fields else { return }
+        for index in 0..<count where starts[index] >= from && starts[index] < to {
+            let state = SlotState(start: starts[index], count: fields) { values[$0 &* count &+ index] }
+            states.append(state ?? SlotState(start: starts[index]))
+        }
+    }
+
     func record(_ index: Int, _ series: UInt16) -> TierRecord {
         TierRecord(
             series: SeriesID(raw: UInt32(series)), start: Instant(milliseconds: starts[index]),
@@ -174,20 +194,25 @@ struct TierChunkReader {
     /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
     mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? { chunks.next(page) }
 
-    /// The records of a chunk, at most the first `mostFields` fields of each; nil where they cannot be decoded.
+    /// The records of a chunk; nil where they cannot be decoded.
+    func decode(_ chunk: Chunk, _ page: borrowing Span<UInt8>) -> TierColumns? {
+        var columns = TierColumns()
+        return decode(chunk, page, mostFields: TierRecord.mostFields, into: &columns) ? columns : nil
+    }
+
+    /// Puts the records of a chunk, at most the first `mostFields` fields of each, in the place of what `columns` held;
+    /// false where they cannot be decoded.
     func decode(
-        _ chunk: Chunk, _ page: borrowing Span<UInt8>, mostFields: Int = TierRecord.mostFields
-    ) -> TierColumns? {
+        _ chunk: Chunk, _ page: borrowing Span<UInt8>, mostFields: Int, into columns: inout TierColumns
+    ) -> Bool {
         var at = chunk.at + 7
         // Columns of equal numbers take no room, so that the number of records alone says what a chunk costs.
         guard chunk.count > 0, chunk.count <= TierRunBuilder.mostRecords,
             let first = ChunkReader.varint(page, &at, chunk.end), let step = ChunkReader.varint(page, &at, chunk.end)
-        else { return nil }
-        var columns = TierColumns()
+        else { return false }
         columns.fields = min(mostFields, Int(page[chunk.at + 6]), TierRecord.mostFields)
         var reader = BitReader(at: at, end: chunk.end)
-        columns.starts = [Int64](repeating: base &+ unzigzag(first), count: chunk.count)
-        columns.values = [Int64](repeating: 0, count: chunk.count * columns.fields)
+        columns.clear(base &+ unzigzag(first), count: chunk.count)
         let parameter = Int(reader.get(6, page))
         TierChunkReader.decode(parameter, 0..<chunk.count, by: unzigzag(step), &reader, page, &columns.starts)
         for field in 0..<columns.fields {
@@ -196,9 +221,9 @@ struct TierChunkReader {
             let range = field * chunk.count..<(field + 1) * chunk.count
             columns.values[range.lowerBound] = unzigzag(reader.getLong(length, page))
             TierChunkReader.decode(parameter, range, by: 0, &reader, page, &columns.values)
-            guard !reader.failed else { return nil }
+            guard !reader.failed else { return false }
         }
-        return reader.failed ? nil : columns
+        return !reader.failed
     }
 
     /// A column whose first value stands already: each next one is `step` more, and what its code says.
