@@ -180,6 +180,26 @@ import Testing
         #expect(tell().filter { $0.hasPrefix("job=") } == [])
     }
 
+    /// Also while the next one is on, which goes on.
+    @Test func whatIsToldAgainIsNotAboutThePrintThatIsOn() throws {
+        var printer = try MessageBench.made(OctoPrint.self)
+        let words = [
+            ("PrintStarted", 10, #""path":"a""#), ("PrinterStateChanged", 10, #""state_id":"PRINTING""#),
+            ("PrintPaused", 12, ""), ("PrintResumed", 13, ""), ("PrintDone", 15, #""path":"a""#),
+            ("PrinterStateChanged", 15, #""state_id":"OPERATIONAL""#), ("PrintStarted", 20, #""path":"b""#),
+            ("PrinterStateChanged", 20, #""state_id":"PRINTING""#),
+        ]
+        func tell(from first: Int) -> [String] {
+            words[first...].flatMap { name, time, more in
+                printer.hears(
+                    "octoPrint/event/\(name)", "{\(more)\(more.isEmpty ? "" : ",")\"_timestamp\":\(time)}")
+            }
+        }
+        #expect(tell(from: 0).filter { $0.hasPrefix("job=") } == ["job=completed"])
+        for first in words.indices { #expect(tell(from: first) == [], "from \(first) on") }
+        #expect(printer.hears("octoPrint/event/PrintDone", #"{"path":"b","_timestamp":30}"#).contains("job=completed"))
+    }
+
     /// OctoPrint's clock has whole seconds; the messages differ all the same.
     @Test func twoPrintsThatEndWithinASecondCountBoth() throws {
         var printer = try MessageBench.made(OctoPrint.self)

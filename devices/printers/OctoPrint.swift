@@ -186,6 +186,7 @@ package struct OctoPrint: DeviceDriver {
             needsPerson = false
             progress = 0
             if state != .running { become(.preparing, name, &out) }
+        case _ where job.isOld(event.identity): break
         case "PrinterStateChanged":
             guard let id = event.stateID.flatMap({ JSONScanner.text($0, b) }) else {
                 return out.note(.badValue, "PrinterStateChanged has no state_id")
@@ -265,6 +266,10 @@ package struct OctoPrint: DeviceDriver {
     }
 
     private mutating func ended(_ outcome: JobOutcome, _ event: OctoPrintEvent, _ out: inout Outbox) {
+        if job.isPast(end: event.identity) {
+            if let time = event.time { out.report(Ch.jobTime, of: channels, time) }
+            return
+        }
         if outcome == .completed { used(share: 1, &out) }
         pendingEnd = nil
         counts = nil

@@ -26,6 +26,7 @@ struct OctoPrintJob {
     // confirm, a whole print among it. Their seconds alone would not do: two short prints end within one.
     private var starts = SeenEvents()
     private var ends = SeenEvents()
+    private var others = SeenEvents()
     /// The last end was one that had been told before.
     private(set) var wasToldAgain = false
 
@@ -69,6 +70,10 @@ struct OctoPrintJob {
         return isMissed ? guess : nil
     }
 
+    /// Any other event. Returns whether it was told before, while a print is on: it is about the time before that, or
+    /// nothing new about it.
+    mutating func isOld(_ event: UInt64?) -> Bool { !others.isNew(event) && isOpen }
+
     /// The printer shows that it prints.
     mutating func printing() { open(phase == .started ? .started : .found) }
 
@@ -81,6 +86,9 @@ struct OctoPrintJob {
 
     /// The printer cannot be reached, or cannot print.
     mutating func away() { if isOpen { wasAway = true } }
+
+    /// Whether an end is one that was told before, and another print began since, which is still on.
+    func isPast(end event: UInt64?) -> Bool { phase == .started && ends.contains(event) }
 
     /// PrintDone or PrintFailed, `event` being the message's identity. Returns whether it counts.
     mutating func ended(_ event: UInt64?) -> Bool {
@@ -111,15 +119,17 @@ struct OctoPrintJob {
     }
 }
 
-/// The last sixteen events of a kind.
+/// The last events of a kind: as many as a printer tells while a gateway can confirm none.
 private struct SeenEvents {
     private var events: [UInt64] = []
+
+    func contains(_ event: UInt64?) -> Bool { event.map(events.contains) ?? false }
 
     /// Whether this is none of them; one that says no time is always new.
     mutating func isNew(_ event: UInt64?) -> Bool {
         guard let event else { return true }
         guard !events.contains(event) else { return false }
-        if events.count == 16 { events.removeFirst() }
+        if events.count == 32 { events.removeFirst() }
         events.append(event)
         return true
     }
