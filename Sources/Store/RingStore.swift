@@ -69,6 +69,8 @@ package final class RingStore {
     var columns = Columns()
     /// What readers on other threads look at.
     let floors: PageFloors
+    /// False for a snapshot: what it makes would go with it.
+    var isRecording = true
     /// A page was gone that the ring has come round to: of a snapshot, the answer is none.
     var wasOvertaken = false
 

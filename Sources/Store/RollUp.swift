@@ -245,10 +245,24 @@ extension RingStore {
             if known > from { states.insert(contentsOf: statesOfSamples(series, from, known), at: 0) }
         } else {
             // Records count more than samples: these may be gone already.
-            states = RingStore.newest(statesOfSamples(series, from, to) + states)
+            let again = statesOfSamples(series, from, to)
+            writeAgain(again, series, besides: states)
+            states = RingStore.newest(again + states)
         }
         addUnsealed(series, from, to, &states)
         return states
+    }
+
+    /// Slots that a damaged page had become records again, so that they outlive their samples: those alone of which no
+    /// sample can be gone.
+    private func writeAgain(_ again: [SlotState], _ series: UInt16, besides known: [SlotState]) {
+        guard isRecording, keepsSlots, unreadable.isEmpty, recovery.losses.isEmpty else { return }
+        // What the ring wrote over came before the end of the oldest run that is left.
+        let reach = archive.next > UInt64(archive.pages) ? archive.runs.first?.lastTime ?? .max : .min
+        let starts = Set(known.map(\.start))
+        for state in again where state.start > reach && !starts.contains(state.start) {
+            putOwn(series, state.start, state.record, .slots)
+        }
     }
 
     private static func isRising(_ states: [SlotState]) -> Bool {

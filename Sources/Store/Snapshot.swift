@@ -102,6 +102,7 @@ extension RingStore {
                 layout: snapshot.layout, identity: snapshot.identity, catalog: snapshot.catalog, head: snapshot.head,
                 archive: snapshot.archive, slots: snapshot.slots),
             floors: snapshot.floors)
+        isRecording = false
         rolledEnd = snapshot.rolledEnd
         guard let open = snapshot.open, !open.isRecorded else { return }
         let series = Int(snapshot.info.id.raw)

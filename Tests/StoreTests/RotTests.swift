@@ -222,6 +222,52 @@ struct RotTests {
         }
     }
 
+    @Test("Slots that were made again are written again, and outlast the next opening")
+    func slotsWrittenAgain() throws {
+        let (work, pages) = try withSlots()
+        func starts(_ store: RingStore) -> [[Instant: [Int64]]] {
+            store.allSeries.map { info in
+                let records = store.records(info.id, in: .slots, from: .distantPast, to: .distantFuture)
+                return Dictionary(uniqueKeysWithValues: records.map { ($0.start, $0.fields) })
+            }
+        }
+        let sound = starts(work.store)
+        for page in pages {
+            let disk = SimulatedDisk(bytes: work.disk.bytes)
+            for offset in 0..<4096 { disk.flip(bit: (page * 4096 + offset) * 8 + 3) }
+            let store = try RingStore(opening: disk)
+            // The newest page may be one that a power cut interrupted: then the journal has its records.
+            let isLacking = starts(store) != sound
+            #expect(page == pages.last || isLacking, "page \(page) held nothing")
+            // A snapshot is only asked.
+            let id = try #require(store.find(Workload.key(0))?.id)
+            let before = starts(store)
+            _ = store.snapshot(id, from: .distantPast, to: .distantFuture)?.slotsOfStretch()
+            let isUntouched = starts(store) == before
+            #expect(isUntouched)
+            SlotModel.check(store, "page \(page)")
+            let isWrittenAgain = starts(store) == sound
+            #expect(isWrittenAgain, "page \(page)")
+            try store.commit()
+            let token = store.beginSync()
+            try disk.sync()
+            store.finishedSync(token)
+            let second = try RingStore(opening: SimulatedDisk(bytes: disk.bytes))
+            // The commit has sealed what memory held, so that there are more.
+            let isThere = zip(starts(second), sound).allSatisfy { found, sound in
+                sound.allSatisfy { found[$0.key] == $0.value }
+            }
+            #expect(isThere, "page \(page), opened again: \(second.recovery)")
+            SlotModel.check(second, "page \(page), opened again")
+            // Nothing is written a second time.
+            try second.commit()
+            let written = second.statistics.writtenBytes
+            SlotModel.check(second, "page \(page), asked again")
+            try second.commit()
+            #expect(second.statistics.writtenBytes == written)
+        }
+    }
+
     @Test("A page that claims more records than a writer puts together is not believed")
     func tooManyRecords() throws {
         let (work, pages) = try withSlots()
