@@ -238,7 +238,7 @@ package final class RingStore {
         case .added, .duplicate, .unknownSeries: return
         case .behind: takeLate(id, time, value)
         case .full:
-            guard makeRoomInMemory() else { return counters.refused += 1 }
+            guard makeRoomInMemory({ head.weight < head.limit }) else { return counters.refused += 1 }
             append(id, time, value)
         }
     }
@@ -260,16 +260,20 @@ package final class RingStore {
         if head.append(id.raw, time: time.milliseconds, value, isLate: true) == .full { counters.refused += 1 }
     }
 
-    /// The head holds all that it may, because nobody committed or synced: do it here, or say no.
-    func makeRoomInMemory() -> Bool {
+    /// Memory holds all that it may, because nobody committed or synced: do it here, or say no. A run that waits for a
+    /// sync may make room enough, but what came after it was written is no part of it.
+    func makeRoomInMemory(_ isEnough: () -> Bool) -> Bool {
         do {
             try commit()
-            if pending == nil { try seal(merging: true) }
-            try syncNow()
+            if pending != nil { try syncNow() }
+            if !isEnough() {
+                if pending == nil { try seal(merging: true) }
+                try syncNow()
+            }
         } catch {
             return false
         }
-        return head.weight < head.limit
+        return isEnough()
     }
 
     // MARK: - Numbers

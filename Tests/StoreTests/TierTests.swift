@@ -56,6 +56,36 @@ struct TierTests {
         }
     }
 
+    @Test("Nothing is refused where nobody syncs: a run that waits for one is not all that can make room")
+    func fillsWithoutSync() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 400, seed: 5)
+        work.disk.isRecording = false
+        try work.append(2, Workload.start, .number(1))
+        let store = work.store
+        let id = try #require(store.find(Workload.key(2))?.id)
+        // Some rounds long samples fill the memory, so that a commit leaves a run behind; then records do.
+        for round in 0..<400 {
+            let start = Workload.start + .minutes(15 * Int64(round))
+            for second in 1..<(round % 40 < 20 ? 900 : 20) {
+                store.append(id, start + .seconds(Int64(second)), .number(Double(second) * 1.37))
+            }
+            for tier in 0..<4 {
+                let fields = [Int64](repeating: Int64(round), count: 64)
+                store.put(
+                    TierRecord(series: id, start: start + .hours(24 * 365 * Int64(tier)), fields: fields), in: .slots)
+            }
+            try store.commit()
+        }
+        #expect(store.statistics.refusedRecords == 0)
+        #expect(store.statistics.refused == 0)
+        #expect(store.statistics.overwrittenRecords == 0)
+        for tier in 0..<4 {
+            let from = Workload.start + .hours(24 * 365 * Int64(tier))
+            let kept = store.records(id, in: .slots, from: from, to: from + .hours(24 * 300))
+            #expect(kept.filter { $0.fields.count == 64 }.map { $0.fields[0] } == Array(0..<400))
+        }
+    }
+
     @Test("What cannot be kept is refused and counted; a series that nobody gave is ignored")
     func refusals() throws {
         let work = try Workload(pages: 128, seed: 4)
