@@ -16,12 +16,14 @@ extension Hub {
     package var deadline: Moment {
         if let begin = memory?.due { return min(lineDeadline, due.silence, begin) }
         guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
-        return min(lineDeadline, due.silence, due.machines, min(due.windows, due.beat, due.order))
+        return min(min(lineDeadline, due.silence, due.machines), min(due.windows, due.beat, due.order))
     }
 
     /// Ticks if it is time to; when it is time again. Mutating, so that nobody copies a hub to ask it that.
     package mutating func tickIfDue(at now: Now) -> Moment {
-        if now.moment >= deadline { tick(at: now) }
+        let due = deadline
+        guard now.moment >= due else { return due }
+        tick(at: now)
         return deadline
     }
 

@@ -40,6 +40,8 @@ package struct MakerSpace: SimulatedPlace {
     package let start: Instant
     private var parts: [any LabPart] = []
     private var nexts: [Instant] = []
+    /// The part that lives next, and when.
+    private var earliest = (index: 0, time: Instant.distantFuture)
     private var waiting: [Emission] = []
     private var now: Instant
 
@@ -100,6 +102,7 @@ package struct MakerSpace: SimulatedPlace {
             parts.append(Self.part(place, index, random.fork(), start))
             nexts.append(parts[index].next)
         }
+        findEarliest()
     }
 
     private static func part(_ place: Place, _ index: Int, _ random: SeededRandom, _ start: Instant) -> any LabPart {
@@ -138,10 +141,10 @@ package struct MakerSpace: SimulatedPlace {
 
     package var nextEvent: Instant { waiting.isEmpty ? earliest.time : now }
 
-    private var earliest: (index: Int, time: Instant) {
+    private mutating func findEarliest() {
         var first = 0
         for index in nexts.indices where nexts[index] < nexts[first] { first = index }
-        return (first, nexts[first])
+        earliest = (first, nexts[first])
     }
 
     package mutating func advance(to time: Instant, _ emit: (Emission) -> Void) {
@@ -165,6 +168,7 @@ package struct MakerSpace: SimulatedPlace {
         now = max(now, time)
         parts[index].tick(&waiting)
         nexts[index] = parts[index].next
+        findEarliest()
     }
 
     package mutating func received(_ bytes: [UInt8], on wire: String, at time: Instant) -> [[UInt8]] {
@@ -233,7 +237,10 @@ package struct MakerSpace: SimulatedPlace {
 
     package mutating func cutPower(of machine: String) -> Bool {
         guard let index = places.firstIndex(where: { $0.machine == machine }) else { return false }
-        defer { nexts[index] = parts[index].next }
+        defer {
+            nexts[index] = parts[index].next
+            findEarliest()
+        }
         return parts[index].losePower(at: now, &waiting)
     }
 
