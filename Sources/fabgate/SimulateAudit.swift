@@ -39,7 +39,7 @@ package struct SimulationAudit: Sendable {
         What is forgiven, each hour and machine: energy two steps of its counter, three around a time in which the gateway
         was off, against what the values that arrived can tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
         lost with the power, a clock that drifted); busy time a second for each change of state, from each change to
-        the next word that arrived, and what passed while the gateway was off or the machine silent for too long; jobs
+        the next word that arrived, from a word that was overtaken to the next, and what passed while the gateway was off or the machine silent for too long; jobs
         those whose word came in another hour, or never; items and grams what was made an hour around the gateway's
         absence, half a gram for each box that was weighed, a hundredth of what follows from a mould, and all of what
         was made while the word about the mould was lost. Windows: none. In all, energy is never more than was drawn,

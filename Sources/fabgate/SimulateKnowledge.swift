@@ -129,9 +129,16 @@ struct MachineKnowledge {
         for gap in blind { spans.append((gap.from, arrival(after: gap.to))) }
         var last = states.first?.arrived ?? .distantFuture
         if last > from { spans.append((from, last)) }
-        for word in states {
+        var newest = Instant.distantPast
+        for (index, word) in states.enumerated() {
             if word.arrived - last > silence { spans.append((last + silence, word.arrived)) }
             last = word.arrived
+            newest = max(newest, word.said)
+            // A word that was overtaken is believed until the next.
+            if word.said < newest {
+                let end = states[index...].first { $0.said >= newest }?.arrived
+                spans.append((word.arrived, end ?? .distantFuture))
+            }
         }
         return Self.length(spans, from, to)
     }
