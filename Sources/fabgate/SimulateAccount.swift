@@ -72,7 +72,8 @@ extension SimulationAudit {
         let machine = rows[index].machine
         let resets = resets[index].filter { $0 < to }
         guard resets.count > 1, let last = resets.last else { return }
-        let (begin, end) = (max(last, from - .minutes(30)), to + .minutes(30))
+        let around = stretched(index, from - .minutes(30), to + .minutes(30))
+        let (begin, end) = (max(last, around.from), around.to)
         let low = truth.energyMilliwattHours(machine, from: last, to: begin)
         let high = truth.energyMilliwattHours(machine, from: last, to: end)
         for (a, b) in zip(resets, resets.dropFirst()) {
@@ -89,7 +90,8 @@ extension SimulationAudit {
                     later = middle
                 }
             }
-            knowledge[index].doubt(from: earlier - .minutes(12), to: later + .minutes(16))
+            let span = stretched(index, earlier - .minutes(12), later + .minutes(16))
+            knowledge[index].doubt(from: span.from, to: span.to)
         }
     }
 

@@ -68,6 +68,8 @@ package struct SimulationAudit: Sendable {
     package internal(set) var digests: [RollupKey: String] = [:]
     /// When its plug's count was set to zero, by machine.
     var resets: [[Instant]]
+    /// When its words were held back, by machine.
+    private var holds: [[(from: Instant, to: Instant)]]
     private let indices: [String: Int]
     let countsJobs: [Bool]
     /// So long after its end a job is told of: at once, or at the next question.
@@ -122,6 +124,7 @@ package struct SimulationAudit: Sendable {
         for index in rows.indices where presses[index] != nil { rows[index].material = SimulationMaterial() }
         booked = machines.map { _ in ([:], 0) }
         resets = machines.map { _ in [] }
+        holds = machines.map { _ in [] }
         indices = Dictionary(uniqueKeysWithValues: machines.enumerated().map { ($1.id, $0) })
         countsJobs = machines.map { machine in
             machine.devices.contains {
@@ -155,11 +158,21 @@ package struct SimulationAudit: Sendable {
     mutating func doubtCounter(of machine: String, at time: Instant, release: Instant?, isReset: Bool) {
         guard let index = indices[machine] else { return }
         if isReset { resets[index].append(time) }
-        knowledge[index].doubt(from: time - .minutes(6), to: max(time, release ?? time) + .minutes(16))
+        let span = stretched(index, time - .minutes(6), max(time, release ?? time) + .minutes(16))
+        knowledge[index].doubt(from: span.from, to: span.to)
+    }
+
+    /// What is held back comes in one go: of what was in doubt meanwhile nothing tells when it was drawn.
+    func stretched(_ index: Int, _ from: Instant, _ to: Instant) -> (from: Instant, to: Instant) {
+        holds[index].reduce((from, to)) { span, hold in
+            guard hold.from < span.1, hold.to + .minutes(16) > span.0 else { return span }
+            return (min(span.0, hold.from - .minutes(6)), max(span.1, hold.to + .minutes(16)))
+        }
     }
 
     /// What a machine says is held back until `release`; so is what would end a doubt.
     mutating func holdBack(_ machine: Int, at time: Instant, until release: Instant) {
+        holds[machine].append((time, release))
         knowledge[machine].prolongDoubts(at: time, to: release + .minutes(16))
     }
 

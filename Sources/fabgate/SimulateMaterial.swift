@@ -123,9 +123,16 @@ extension SimulationAudit {
                     doubted.addProduct(part)
                 }
             }
+            let weighed = part.judged.flatMap { PressKnowledge.arrival(known.scale, $0 + .seconds(2)) }
+            // At the end a part may lie on the scale, and nobody has read it.
+            if !isDoubtful, part.shot >= from, part.shot < to, part.judged != nil,
+                weighed.map({ $0 >= plan.end }) ?? true
+            {
+                doubted.add(part)
+                doubted.addProduct(part)
+            }
             let arrival = PressKnowledge.arrival(known.board, part.shot)
             if let arrival, arrival >= from, arrival < to { told.add(part) }
-            let weighed = part.judged.flatMap { PressKnowledge.arrival(known.scale, $0 + .seconds(2)) }
             if let weighed, weighed >= from, weighed < to { told.addProduct(part) }
             let isNear = part.shot >= from - .hours(1) || (weighed ?? from) > from
             if isDoubtful && isNear || isDisturbed && part.shot >= from - .hours(1) {
