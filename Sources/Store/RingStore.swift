@@ -261,12 +261,14 @@ package final class RingStore {
     }
 
     /// Memory holds all that it may, because nobody committed or synced: do it here, or say no. A run that waits for a
-    /// sync may make room enough, but what came after it was written is no part of it.
+    /// sync may make room enough, but what came after it was written is no part of it; and a seal makes slots of its
+    /// samples, which may be as many again.
     func makeRoomInMemory(_ isEnough: () -> Bool) -> Bool {
         do {
-            try commit()
-            if pending != nil { try syncNow() }
-            if !isEnough() {
+            for _ in 0..<3 where !isEnough() {
+                try commit()
+                if pending != nil { try syncNow() }
+                guard !isEnough() else { break }
                 if pending == nil { try seal(merging: true) }
                 try syncNow()
             }
