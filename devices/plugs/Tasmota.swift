@@ -186,7 +186,7 @@ package struct Tasmota: DeviceDriver {
         guard !news.isEmpty else { return }
         relays.merge(news, isList: false)
         guard relay != 0, let isOn = relays.isOn(relay) else { return }
-        if isOn { quantities.switchedOn(&out) } else { quantities.switchedOff(&out) }
+        if !isOn { quantities.switchedOff(&out) } else if wasOn == false { quantities.switchedOn(&out) }
         if isOn != wasOn { out.report(quantities.places.relay, of: channels, isOn ? 1 : 0) }
         wasOn = isOn
     }

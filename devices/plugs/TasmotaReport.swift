@@ -8,8 +8,6 @@ struct TasmotaReport {
     let outlet: Int?
     /// The last `power`; nil where it is not known.
     private(set) var lastPower: Double?
-    /// There is a meter behind the relay, as a message has shown.
-    private var hasMeter = false
     /// How many channels per phase the last message had.
     private var phases = 0
     private var hasToldOfSum = false
@@ -86,10 +84,11 @@ struct TasmotaReport {
         lastPower = 0
     }
 
-    /// The relay was closed. What flows now is known from the meter's next message; without a meter never.
+    /// The relay was closed. What flows now is not known before the meter's next message, which may take five minutes;
+    /// without a meter never. Until then it is not the 0 W of the open relay.
     mutating func switchedOn(_ out: inout Outbox) {
-        guard !hasMeter, lastPower == 0 else { return }
-        out.reportUnknown(places.power)
+        guard lastPower == 0 else { return }
+        for phase in 0...phases { out.reportUnknown(places.power + phase) }
         lastPower = nil
     }
 
@@ -112,7 +111,6 @@ struct TasmotaReport {
 
     private mutating func notePower(_ power: PhaseValues) {
         guard power.count > 0 else { return }
-        hasMeter = true
         phases = outlet == nil && power.isList ? min(power.count, places.phases) : 0
         let watts: Double
         if let outlet {
