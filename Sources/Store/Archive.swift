@@ -204,11 +204,7 @@ struct RunBuilder {
     /// A counting sort keeps the order of arrival within each series. Gives where each series begins, and the end.
     private static func sort(_ head: Head, _ range: Range<Int>, into columns: inout SortedColumns) -> [Int] {
         let records = head.records.span.extracting(range)
-        var highest = 0
-        for index in 0..<records.count where records[index].tag.isSample {
-            highest = max(highest, Int(records[index].series))
-        }
-        var starts = [Int](repeating: 0, count: highest + 2)
+        var starts = [Int](repeating: 0, count: head.seriesEnd + 1)
         var counts = starts.mutableSpan
         for index in 0..<records.count where records[index].tag.isSample {
             counts[Int(records[index].series) &+ 1] &+= 1

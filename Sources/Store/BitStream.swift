@@ -263,11 +263,16 @@ struct LengthHistogram {
         seen |= value
     }
 
+    /// The same for so many zeros.
+    @inline(__always)
+    mutating func addZeros(_ count: Int) { counts[0] &+= Int32(truncatingIfNeeded: count) }
+
     /// The Rice parameter that codes these numbers in the fewest bits, near enough: each is taken as the middle of the
     /// numbers of its length.
     func bestParameter(count: Int) -> Int {
         let longest = 64 &- seen.leadingZeroBitCount
         guard longest > 0 else { return 0 }
+        let counts = counts.span
         var median = 0
         var below = 0
         while median < longest {
@@ -278,7 +283,7 @@ struct LengthHistogram {
         var best = (bits: Int.max, k: 0)
         var k = max(0, median &- 2)
         while k <= max(0, median &+ 1), k < 56 {
-            let bits = cost(k, longest)
+            let bits = LengthHistogram.cost(k, longest, counts)
             if bits < best.bits { best = (bits, k) }
             k &+= 1
         }
@@ -286,24 +291,24 @@ struct LengthHistogram {
     }
 
     /// What these numbers take in bits with parameter k.
-    func cost(_ k: Int) -> Int { cost(k, 64 &- seen.leadingZeroBitCount) }
+    func cost(_ k: Int) -> Int { LengthHistogram.cost(k, 64 &- seen.leadingZeroBitCount, counts.span) }
 
+    /// By span, since a look at an array of a fixed size would copy all of it.
     @inline(__always)
-    private func cost(_ k: Int, _ longest: Int) -> Int {
+    private static func cost(_ k: Int, _ longest: Int, _ counts: borrowing Span<Int32>) -> Int {
+        guard counts.count == 65, k >= 0, longest <= 64 else { return 0 }
         // Up to k bits, numbers have no unary part; the middle of k + 1 bits has one, of one bit more three.
         var bits = 0
         var length = 0
+        while length <= min(k, longest) {
+            bits &+= Int(counts[length])
+            length &+= 1
+        }
+        bits &*= k &+ 1
         while length <= longest {
-            let number = Int(counts[length])
             let over = length &- k
-            if over <= 0 {
-                bits &+= number &* (k &+ 1)
-            } else if over <= 3 {
-                let ones = over == 1 ? 1 : over == 2 ? 3 : 6
-                bits &+= number &* (ones &+ 1 &+ k)
-            } else {
-                bits &+= number &* (over == 4 ? 13 &+ k : 21 &+ length)
-            }
+            let each = over > 4 ? 21 &+ length : (over == 4 ? 13 : over == 3 ? 7 : over == 2 ? 4 : 2) &+ k
+            bits &+= Int(counts[length]) &* each
             length &+= 1
         }
         return bits

@@ -110,16 +110,18 @@ struct Catalog {
 
     /// What has to be written now. Each is either `written` or still due the next time.
     func due(_ layout: Layout) -> [Write] {
-        pages.indices.compactMap { logical in
+        var due: [Write] = []
+        // Asked with every commit, when there is hardly ever anything.
+        for logical in pages.indices where pages[logical].isDirty || pages[logical].wantsCopy {
             let page = pages[logical]
-            guard page.isDirty || page.wantsCopy && page.syncing == nil,
-                let slot = page.open ?? page.freeSlot
-            else { return nil }
+            guard page.isDirty || page.syncing == nil, let slot = page.open ?? page.freeSlot else { continue }
             let (body, used) = encode(page.members)
-            return Write(
-                logical: logical, slot: slot, page: layout.catalogPage(logical, slot: slot),
-                generation: page.generation + 1, body: body, used: used)
+            due.append(
+                Write(
+                    logical: logical, slot: slot, page: layout.catalogPage(logical, slot: slot),
+                    generation: page.generation + 1, body: body, used: used))
         }
+        return due
     }
 
     mutating func written(_ write: Write) {

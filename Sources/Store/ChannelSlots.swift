@@ -63,7 +63,8 @@ package struct ChannelSlot: Hashable, Sendable {
 
 /// A slot that is being made.
 struct SlotState {
-    static let length = ChannelSlot.length.milliseconds
+    /// In milliseconds. Computed, since a constant would be asked for with every sample whether it is made already.
+    static var length: Int64 { 900_000 }
     static let fields = 9
     /// No day is longer.
     private static let longest: Int64 = 27 * 3_600_000
@@ -133,6 +134,35 @@ struct SlotState {
         let tag: ValueTag =
             mark == SortedColumns.text ? .text : mark == SortedColumns.unknown ? .unknown : .number
         add(time, tag, bits)
+    }
+
+    /// Takes decimals as long as they come in order and before the slot's end, and gives the place of the first other
+    /// sample.
+    mutating func addDecimals(
+        _ times: borrowing Span<Int64>, _ bits: borrowing Span<UInt64>, _ marks: borrowing Span<UInt8>, from first: Int
+    ) -> Int {
+        guard holds, bits.count == times.count, marks.count == times.count else { return first }
+        // Of its own, so that it stays in registers.
+        var own = self
+        let end = start &+ SlotState.length
+        var (lastBits, lastMark): (UInt64, UInt8) = (0, .max)
+        var index = first
+        while index < times.count {
+            let (time, mark) = (times[index], marks[index])
+            guard mark < SortedColumns.double, time >= own.lastTime, time < end else { break }
+            let length = time &- own.lastTime
+            own.integral += own.last * Double(length)
+            own.covered &+= length
+            own.lastTime = time
+            if bits[index] != lastBits || mark != lastMark {
+                (lastBits, lastMark) = (bits[index], mark)
+                own.take(Decimal.number(Int64(bitPattern: lastBits), places: Int(mark)))
+            }
+            index &+= 1
+        }
+        own.count &+= index &- first
+        self = own
+        return index
     }
 
     @inline(__always)

@@ -299,6 +299,15 @@ struct ChunkWriter {
         var index = 1
         while index < count {
             let step = wholes[index] &- wholes[index &- 1]
+            // What is off stays the same for hours.
+            if step == 0, previousStep == 0 {
+                steps[index] = 0
+                stepsOfSteps[index] = 0
+                lengths.addZeros(1)
+                run &+= 1
+                index &+= 1
+                continue
+            }
             let code = zigzag(step)
             let codeOfSteps = zigzag(step &- previousStep)
             previousStep = step

@@ -5,6 +5,7 @@
 enum Decimal {
     static let mostPlaces = 4
 
+    /// 10^places; more than four are taken as four.
     @inline(__always)
     static func scale(_ places: Int) -> Double {
         switch places {
@@ -18,15 +19,20 @@ enum Decimal {
 
     /// nil where `number` is not exactly a whole number divided by 10^places; NaN, infinities and −0 never are.
     @inline(__always)
-    static func whole(_ number: Double, places: Int) -> Int64? {
-        let scaled = number * scale(places)
+    static func whole(_ number: Double, places: Int) -> Int64? { whole(number, scale: scale(places)) }
+
+    /// The same for one who has 10^places at hand.
+    @inline(__always)
+    static func whole(_ number: Double, scale: Double) -> Int64? {
+        let scaled = number * scale
         guard scaled.magnitude < 4_503_599_627_370_496 else { return nil }
-        let whole = Int64(scaled + (scaled < 0 ? -0.5 : 0.5))
-        return self.number(whole, places: places).bitPattern == number.bitPattern ? whole : nil
+        let whole = Int64(scaled + Double(signOf: scaled, magnitudeOf: 0.5))
+        return (Double(whole) / scale).bitPattern == number.bitPattern ? whole : nil
     }
 
     @inline(__always)
     static func number(_ whole: Int64, places: Int) -> Double {
-        places == 0 ? Double(whole) : Double(whole) / scale(places)
+        // By 1, too: which places come next, no processor can guess where many series take turns.
+        Double(whole) / scale(places)
     }
 }

@@ -53,8 +53,11 @@ struct Head {
         var end: UInt64 = 0
         var tag: ValueTag = .lost
         var isKnown = false
-        /// The decimal places that its last number had, to be tried first with the next one.
+        /// The decimal places that its last number had, to be tried first with the next one. Whoever reads the records
+        /// next, the journal and the archive, wants whole numbers.
         var places: UInt8 = 0
+        /// 10^places; where it had none, no number, so that nothing fits it.
+        var scale = 1.0
         /// Of all its samples, as far as known.
         var newest = Int64.min
         /// Of those in the head.
@@ -98,6 +101,9 @@ struct Head {
         tails[Int(series)].isKnown = true
     }
 
+    /// No sample is of this series, nor of a higher one.
+    var seriesEnd: Int { tails.count }
+
     /// A known series of which no sample has been seen.
     func lacksLast(_ series: UInt16) -> Bool { isKnown(UInt32(series)) && tails[Int(series)].tag == .lost }
 
@@ -133,48 +139,83 @@ struct Head {
     mutating func append(_ series: UInt32, time: Int64, _ value: StoredValue, isLate: Bool = false) -> Outcome {
         guard isKnown(series) else { return .unknownSeries }
         guard weight < limit else { return .full }
-        let series = UInt16(truncatingIfNeeded: series)
-        switch value {
-        case .number(let number): return append(series, time, .number, number.bitPattern, isLate)
-        case .unknown: return append(series, time, .unknown, 0, isLate)
-        case .text(let text): return append(series, time, text, isLate)
+        guard case .number(let number) = value else {
+            return appendOther(UInt16(truncatingIfNeeded: series), time, value, isLate)
         }
+        var record = Record(
+            time: time, bits: number.bitPattern, back: 0, series: UInt16(truncatingIfNeeded: series), tag: .number)
+        let outcome = Head.take(number, &record, &tails[Int(series)], first, records.count, isLate)
+        guard outcome == .added else {
+            if outcome == .duplicate { duplicates &+= 1 }
+            return outcome
+        }
+        records.append(record)
+        weight &+= Head.numberWeight
+        added &+= 1
+        return .added
     }
 
+    /// Whether a number is to be added; completes its record, which will stand at `index`, and notes it.
     @inline(__always)
-    private mutating func append(
-        _ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, _ isLate: Bool
+    private static func take(
+        _ number: Double, _ record: inout Record, _ tail: inout Tail, _ first: UInt64, _ index: Int, _ isLate: Bool
     ) -> Outcome {
+        let (time, bits) = (record.time, record.bits)
+        if tail.time == time, tail.bits == bits, tail.tag == .number { return .duplicate }
+        guard time >= tail.newest || isLate else { return .behind }
+        let end = first &+ UInt64(truncatingIfNeeded: index) &+ 1
+        record.back = UInt32(truncatingIfNeeded: tail.end > first ? end &- tail.end : 0)
+        if let whole = Decimal.whole(number, scale: tail.scale) {
+            record.bits = UInt64(bitPattern: whole)
+        } else {
+            (record.bits, tail.places) = otherDecimal(number, tail.places, index)
+            tail.scale = tail.places < Record.noPlaces ? Decimal.scale(Int(tail.places)) : .nan
+        }
+        record.places = tail.places
+        tail.time = time
+        tail.bits = bits
+        tail.end = end
+        tail.tag = .number
+        tail.newest = max(time, tail.newest)
+        tail.oldest = min(time, tail.oldest)
+        return .added
+    }
+
+    @inline(never)
+    private mutating func appendOther(
+        _ series: UInt16, _ time: Int64, _ value: StoredValue, _ isLate: Bool
+    ) -> Outcome {
+        if case .text(let text) = value { return append(series, time, text, isLate) }
         let tail = tails[Int(series)]
-        if tail.time == time, tail.bits == bits, tail.tag == tag {
+        if tail.time == time, tail.tag == .unknown {
             duplicates &+= 1
             return .duplicate
         }
         guard time >= tail.newest || isLate else { return .behind }
-        let stored = tag == .number ? decimal(bits, tail.places) : (bits, Record.noPlaces)
-        push(series, time, tag, stored.0, stored.1, after: tail.end)
-        tails[Int(series)] = Tail(
-            time: time, bits: bits, end: end, tag: tag, isKnown: true,
-            places: tag == .number ? stored.1 : tail.places, newest: max(time, tail.newest),
-            oldest: min(time, tail.oldest))
+        push(series, time, .unknown, 0, Record.noPlaces, after: tail.end)
+        note(series, time, .unknown)
         return .added
     }
 
-    /// A number as a decimal, with as many places as the one before it where that can be. Whoever reads the records
-    /// next, the journal and the archive, wants whole numbers.
-    @inline(__always)
-    private func decimal(_ bits: UInt64, _ places: UInt8) -> (UInt64, UInt8) {
-        let number = Double(bitPattern: bits)
-        if places < Record.noPlaces, let whole = Decimal.whole(number, places: Int(places)) {
-            return (UInt64(bitPattern: whole), places)
-        }
-        return otherDecimal(number, places)
+    /// The record that was pushed last is the series' last sample, no number.
+    private mutating func note(_ series: UInt16, _ time: Int64, _ tag: ValueTag) {
+        let end = end
+        var tail = tails[Int(series)]
+        tail.time = time
+        tail.bits = 0
+        tail.end = end
+        tail.tag = tag
+        tail.isKnown = true
+        tail.newest = max(time, tail.newest)
+        tail.oldest = min(time, tail.oldest)
+        tails[Int(series)] = tail
     }
 
-    /// A series that sends no decimals is asked now and then whether it still does not.
+    /// A number that is no decimal of as many places as the one before it: as another decimal, or as it is. A series
+    /// that sends no decimals is asked now and then, by its turn, whether it still does not.
     @inline(never)
-    private func otherDecimal(_ number: Double, _ places: UInt8) -> (UInt64, UInt8) {
-        guard places < Record.noPlaces || records.count & 15 == 0 else { return (number.bitPattern, Record.noPlaces) }
+    private static func otherDecimal(_ number: Double, _ places: UInt8, _ turn: Int) -> (UInt64, UInt8) {
+        guard places < Record.noPlaces || turn & 15 == 0 else { return (number.bitPattern, Record.noPlaces) }
         for places in 0...UInt8(Decimal.mostPlaces) {
             if let whole = Decimal.whole(number, places: Int(places)) { return (UInt64(bitPattern: whole), places) }
         }
@@ -191,9 +232,7 @@ struct Head {
         guard time >= tail.newest || isLate else { return .behind }
         if text.utf8.count < whole.utf8.count { shortened += 1 }
         push(series, time, .text, intern(text), Record.noPlaces, after: tail.end)
-        tails[Int(series)] = Tail(
-            time: time, bits: 0, end: end, tag: .text, isKnown: true, places: tail.places,
-            newest: max(time, tail.newest), oldest: min(time, tail.oldest))
+        note(series, time, .text)
         lastTexts[series] = text
         return .added
     }
@@ -213,25 +252,24 @@ struct Head {
 
     /// A sample found in the journal: it is no duplicate, whatever it looks like.
     mutating func restore(_ series: UInt16, time: Int64, _ value: StoredValue) {
+        defer { added = 0 }
         let last = tails[Int(series)].end
-        var tail = Tail(
-            time: time, bits: 0, end: end + 1, tag: .unknown, isKnown: true, places: tails[Int(series)].places,
-            newest: max(time, tails[Int(series)].newest), oldest: min(time, tails[Int(series)].oldest))
         switch value {
         case .number(let number):
-            tail.tag = .number
-            tail.bits = number.bitPattern
-            let stored = decimal(number.bitPattern, tail.places)
-            tail.places = stored.1
-            push(series, time, .number, stored.0, stored.1, after: last)
-        case .unknown: push(series, time, .unknown, 0, Record.noPlaces, after: last)
+            var record = Record(time: time, bits: number.bitPattern, back: 0, series: series, tag: .number)
+            tails[Int(series)].tag = .lost
+            _ = Head.take(number, &record, &tails[Int(series)], first, records.count, true)
+            tails[Int(series)].isKnown = true
+            records.append(record)
+            weight &+= Head.numberWeight
+        case .unknown:
+            push(series, time, .unknown, 0, Record.noPlaces, after: last)
+            note(series, time, .unknown)
         case .text(let text):
-            tail.tag = .text
             lastTexts[series] = text
             push(series, time, .text, intern(text), Record.noPlaces, after: last)
+            note(series, time, .text)
         }
-        tails[Int(series)] = tail
-        added = 0
     }
 
     /// Takes a record of a tier; it weighs nothing, its own limit is that of the tier.

@@ -39,35 +39,122 @@ struct JournalPage {
         // A span of one's own storage would lock all else that this struct holds.
         var own: [UInt8] = []
         swap(&own, &bytes)
-        fill(&own, head, from: head.index(ordinal))
+        let first = head.index(ordinal)
+        let records = head.records.span
+        var page = own.mutableSpan
+        var index = putDecimals(records, from: first, &page)
+        while index < records.count, hasRoom(for: records[index], head, page.count) {
+            putAny(records[index], head, &page)
+            index = putDecimals(records, from: index + 1, &page)
+        }
+        header.end &+= UInt64(index - first)
         swap(&own, &bytes)
     }
 
-    private mutating func fill(_ own: inout [UInt8], _ head: Head, from first: Int) {
-        let records = head.records.span
-        var page = own.mutableSpan
+    /// Takes what nearly every sample is, as long as it is and fits, and gives the place of the first other record.
+    private mutating func putDecimals(
+        _ records: borrowing Span<Record>, from first: Int, _ page: inout MutableSpan<UInt8>
+    ) -> Int {
         var index = first
-        // Without its text a sample takes 22 bytes at most.
-        while index < records.count, at &+ 22 <= page.count {
+        // Of its own, so that it stays in registers.
+        var (at, series, time) = (UInt32(self.at), self.series, self.time)
+        var (earliest, latest) = (header.firstTime, header.lastTime)
+        while index < records.count, Int(at) + JournalPage.most <= page.count {
             let record = records[index]
-            if record.tag == .text, at &+ 22 &+ head.texts[Int(record.bits)].utf8.count > page.count { return }
-            if record.tag == .tier, at &+ 22 &+ 10 &* head.tierItems[Int(record.bits)].fields.count > page.count {
-                return
-            }
-            JournalPage.put(zigzag(Int64(record.series) &- Int64(series)), &page, &at)
-            JournalPage.put(zigzag(record.time &- time), &page, &at)
-            JournalPage.put(record, head, &page, &at)
+            let step = zigzag(record.time &- time)
+            let whole = zigzag(Int64(bitPattern: record.bits))
+            guard record.tag == .number, record.places < Record.noPlaces, step < 1 << 35, whole < 1 << 53 else { break }
+            // Series and time take eight bytes together.
+            let (place, placeLength) = JournalPage.varint(zigzag(Int64(record.series) &- Int64(series)))
+            let (moment, momentLength) = JournalPage.varint(step)
+            JournalPage.put(place | moment &<< (placeLength &* 8), &page, at)
+            at &+= UInt32(truncatingIfNeeded: placeLength &+ momentLength)
+            let (value, valueLength) = JournalPage.varint(whole << 3 | UInt64(3 &+ record.places))
+            JournalPage.put(value, &page, at)
+            at &+= UInt32(truncatingIfNeeded: valueLength)
             series = record.series
             time = record.time
-            header.end &+= 1
-            if time < header.firstTime { header.firstTime = time }
-            if time > header.lastTime { header.lastTime = time }
+            earliest = min(earliest, time)
+            latest = max(latest, time)
             index &+= 1
+        }
+        (self.at, self.series, self.time) = (Int(at), series, time)
+        (header.firstTime, header.lastTime) = (earliest, latest)
+        return index
+    }
+
+    /// A number below 2^56 as varint, low byte first, and how many bytes that takes. Nobody can guess that, so it is
+    /// done without a branch.
+    @inline(__always)
+    private static func varint(_ value: UInt64) -> (word: UInt64, length: UInt64) {
+        // Halves of 28 bits, quarters of 14, and then seven bits a byte.
+        var word = (value & 0x00FF_FFFF_F000_0000) << 4 | value & 0x0FFF_FFFF
+        word = (word & 0x0FFF_C000_0FFF_C000) << 2 | word & 0x0000_3FFF_0000_3FFF
+        word = (word & 0x3F80_3F80_3F80_3F80) << 1 | word & 0x007F_007F_007F_007F
+        // The number of the highest bit by seven; 9 / 64 is near enough.
+        let more = UInt64(truncatingIfNeeded: ((63 &- (value | 1).leadingZeroBitCount) &* 9 &+ 9) >> 6)
+        word |= 0x8080_8080_8080_8080 & ((1 &<< (more &* 8)) &- 1)
+        // Nothing stands above. Without these words the compiler thinks about the highest byte, and makes eight stores.
+        return (word & (UInt64.max &>> (56 &- more &* 8)), more &+ 1)
+    }
+
+    /// Eight bytes, low ones first; what is too much are zeros where zeros are. The compiler makes one store of them
+    /// where it sees that none is beyond the end.
+    @inline(__always)
+    private static func put(_ word: UInt64, _ page: inout MutableSpan<UInt8>, _ at: UInt32) {
+        let at = Int(at)
+        guard page.count >= at + 8 else { return }
+        page[at + 0] = UInt8(truncatingIfNeeded: word)
+        page[at + 1] = UInt8(truncatingIfNeeded: word >> 8)
+        page[at + 2] = UInt8(truncatingIfNeeded: word >> 16)
+        page[at + 3] = UInt8(truncatingIfNeeded: word >> 24)
+        page[at + 4] = UInt8(truncatingIfNeeded: word >> 32)
+        page[at + 5] = UInt8(truncatingIfNeeded: word >> 40)
+        page[at + 6] = UInt8(truncatingIfNeeded: word >> 48)
+        page[at + 7] = UInt8(truncatingIfNeeded: word >> 56)
+    }
+
+    /// Without its text a sample takes so many bytes.
+    private static let most = 22
+
+    private func hasRoom(for record: Record, _ head: Head, _ end: Int) -> Bool {
+        switch record.tag {
+        case .number, .unknown, .lost: at + JournalPage.most <= end
+        case .text: at + JournalPage.most + head.texts[Int(record.bits)].utf8.count <= end
+        case .tier: at + JournalPage.most + 10 * head.tierItems[Int(record.bits)].fields.count <= end
         }
     }
 
-    @inline(__always)
-    private static func put(_ value: UInt64, _ page: inout MutableSpan<UInt8>, _ at: inout Int) {
+    private mutating func putAny(_ record: Record, _ head: Head, _ page: inout MutableSpan<UInt8>) {
+        put(zigzag(Int64(record.series) &- Int64(series)), &page)
+        put(zigzag(record.time &- time), &page)
+        switch record.tag {
+        case .number where record.places < Record.noPlaces:
+            put(zigzag(Int64(bitPattern: record.bits)) << 3 | UInt64(3 + record.places), &page)
+        case .number:
+            put(1, &page)
+            JournalPage.put(record.bits, &page, UInt32(at))
+            at += 8
+        case .unknown, .lost: put(0, &page)
+        case .tier:
+            let item = head.tierItems[Int(record.bits)]
+            put(UInt64(128 * (1 + Int(item.tier.rawValue)) + item.fields.count) << 3 | 2, &page)
+            for field in item.fields { put(zigzag(field), &page) }
+        case .text:
+            let text = head.texts[Int(record.bits)].utf8
+            put(UInt64(text.count) << 3 | 2, &page)
+            for byte in text {
+                page[at] = byte
+                at += 1
+            }
+        }
+        series = record.series
+        time = record.time
+        header.firstTime = min(header.firstTime, time)
+        header.lastTime = max(header.lastTime, time)
+    }
+
+    private mutating func put(_ value: UInt64, _ page: inout MutableSpan<UInt8>) {
         var rest = value
         while rest >= 0x80 {
             page[at] = UInt8(truncatingIfNeeded: rest) | 0x80
@@ -76,32 +163,6 @@ struct JournalPage {
         }
         page[at] = UInt8(truncatingIfNeeded: rest)
         at &+= 1
-    }
-
-    @inline(__always)
-    private static func put(_ record: Record, _ head: Head, _ page: inout MutableSpan<UInt8>, _ at: inout Int) {
-        switch record.tag {
-        case .number:
-            if record.places <= 4 {
-                let whole = zigzag(Int64(bitPattern: record.bits))
-                return put(whole << 3 | UInt64(3 &+ record.places), &page, &at)
-            }
-            put(1, &page, &at)
-            for index in 0..<8 { page[at &+ index] = UInt8(truncatingIfNeeded: record.bits >> UInt64(8 &* index)) }
-            at &+= 8
-        case .unknown, .lost: put(0, &page, &at)
-        case .tier:
-            let item = head.tierItems[Int(record.bits)]
-            put(UInt64(128 &* (1 &+ Int(item.tier.rawValue)) &+ item.fields.count) << 3 | 2, &page, &at)
-            for field in item.fields { put(zigzag(field), &page, &at) }
-        case .text:
-            let text = head.texts[Int(record.bits)].utf8
-            put(UInt64(text.count) << 3 | 2, &page, &at)
-            for byte in text {
-                page[at] = byte
-                at &+= 1
-            }
-        }
     }
 
     /// Makes the page ready to be written.

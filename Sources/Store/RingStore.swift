@@ -234,13 +234,16 @@ package final class RingStore {
     /// Takes a sample into memory, a late one, too. Dropped and counted: one that the series has already, with the same
     /// time and value, and one that is later than `lateness`. A number that `series` did not give is ignored.
     package func append(_ id: SeriesID, _ time: Instant, _ value: StoredValue) {
-        switch head.append(id.raw, time: time.milliseconds, value) {
-        case .added, .duplicate, .unknownSeries: return
-        case .behind: takeLate(id, time, value)
-        case .full:
-            guard makeRoomInMemory({ head.weight < head.limit }) else { return counters.refused += 1 }
-            append(id, time, value)
-        }
+        let outcome = head.append(id.raw, time: time.milliseconds, value)
+        if outcome == .behind || outcome == .full { appendSlowly(id, time, value, outcome) }
+    }
+
+    /// Apart, so that what is common stays short.
+    @inline(never)
+    private func appendSlowly(_ id: SeriesID, _ time: Instant, _ value: StoredValue, _ outcome: Head.Outcome) {
+        guard outcome == .full else { return takeLate(id, time, value) }
+        guard makeRoomInMemory({ head.weight < head.limit }) else { return counters.refused += 1 }
+        append(id, time, value)
     }
 
     private func takeLate(_ id: SeriesID, _ time: Instant, _ value: StoredValue) {

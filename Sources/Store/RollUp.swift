@@ -56,7 +56,7 @@ extension RingStore {
             } else {
                 open.state.add(time, bits[index], mark: marks[index])
             }
-            index &+= 1
+            index = open.state.addDecimals(times, bits, marks, from: index &+ 1)
         }
         open.seal = sealNumber
         newestSlot = max(newestSlot, open.state.start)

@@ -282,13 +282,18 @@ extension RingStore {
     func standing(_ tier: Tier) -> [Standing] {
         guard !head.tierItems.isEmpty else { return [] }
         var all: [Standing] = []
-        for index in 0..<head.index(cursor) where head.records[index].tag == .tier {
-            let record = head.records[index]
-            let item = head.tierItems[Int(record.bits)]
-            guard item.tier == tier, head.first &+ UInt64(index) >= self[tier].end else { continue }
+        let (first, end, last) = (head.first, self[tier].end, head.index(cursor))
+        let (allRecords, items) = (head.records, head.tierItems)
+        let records = allRecords.span
+        var index = 0
+        while index < last, index < records.count {
+            defer { index &+= 1 }
+            guard records[index].tag == .tier else { continue }
+            let record = records[index]
+            let item = items[Int(record.bits)]
+            guard item.tier == tier, first &+ UInt64(index) >= end else { continue }
             all.append(
-                Standing(
-                    series: record.series, start: record.time, ordinal: head.first &+ UInt64(index), item: item))
+                Standing(series: record.series, start: record.time, ordinal: first &+ UInt64(index), item: item))
         }
         all.sort { ($0.series, $0.start, $0.ordinal) < ($1.series, $1.start, $1.ordinal) }
         var kept: [Standing] = []

@@ -58,12 +58,16 @@ struct TimePredictor {
         guard median >= 0, median < 1 << 40 else { return 0 }
         var sum: Int64 = 0
         var count: Int64 = 0
-        for at in 0..<steps {
-            let value = times[at + 1] &- times[at]
-            if value >= median &- 64, value <= median &+ 64 {
-                sum &+= value
-                count &+= 1
-            }
+        var before = times[0]
+        var at = 1
+        while at < times.count {
+            let value = times[at] &- before
+            before = times[at]
+            at &+= 1
+            // Without a branch: jitter decides, and nobody guesses that.
+            let isNear = UInt64(bitPattern: value &- median &+ 64) <= 128
+            sum &+= isNear ? value : 0
+            count &+= isNear ? 1 : 0
         }
         return count > 0 ? sum &* 16 / count : median &* 16
     }
