@@ -169,8 +169,55 @@ import Testing
         #expect(try jobs(run, "open", "Not SD printing", cold) == ["unknown"])
         #expect(try jobs("SD printing byte 999/1000", "open", "Not SD printing", cold) == ["completed"])
         #expect(try jobs(run, "open", "SD printing byte 600/1000", "Done printing file") == ["completed"])
-        #expect(try jobs(run, "open", "start", "Not SD printing", cold) == ["interrupted"])
+        // Opening the port resets most boards; whether the print was still on then, nobody knows.
+        #expect(try jobs(run, "open", "start", "Not SD printing", cold) == ["unknown"])
         #expect(try jobs("open", "Not SD printing", cold, "open", cold) == [])
+    }
+
+    /// What the gateway's process kept of a print, and what its next one makes of it.
+    @Test func aPrintOutlivesTheGateway() throws {
+        var first = try made()
+        _ = first.opens()
+        #expect(first.says("SD printing byte 460/1000\n").memory == "open 4 1000.0")
+        #expect(first.says("SD printing byte 480/1000\n").memory == nil)
+        #expect(first.says("Done printing file\n").memory == "none")
+        func after(_ memory: String, _ story: String...) throws -> [String] {
+            var printer = try made()
+            printer.recall(memory)
+            _ = printer.opens()
+            return story.flatMap { hear($0, &printer) }.filter { $0.hasPrefix("job=") }
+        }
+        let open = "open 4 1000.0"
+        #expect(try after(open, "SD printing byte 700/1000", hot, "Done printing file") == ["job=completed"])
+        #expect(
+            try after(open, "Not SD printing", hot, "SD printing byte 470/1000", "//action:cancel") == ["job=cancelled"]
+        )
+        #expect(try after(open, "Not SD printing", cold) == ["job=unknown"])
+        #expect(try after(open, "start", "Not SD printing", cold) == ["job=unknown"])
+        #expect(try after(open, "SD printing byte 9/1000", "Done printing file") == ["job=unknown", "job=completed"])
+        #expect(try after(open, "SD printing byte 500/7000", "start") == ["job=unknown", "job=interrupted"])
+        for nonsense in ["none", "", "open", "open 4 -1", "open nan nan", "open 99 1000", "open 4 inf"] {
+            #expect(try after(nonsense, "Not SD printing", cold, "start") == [], "\(nonsense)")
+        }
+    }
+
+    /// Reports come in between while a board waits for heat; that it waits for a person ends when it reads on.
+    @Test func whatABoardWaitsForIsOverWhenThatShows() throws {
+        var printer = try made()
+        func state(_ line: String) -> String? {
+            hear(line, &printer).last { $0.hasPrefix("state=") }.map { String($0.dropFirst(6)) }
+        }
+        _ = state("SD printing byte 5/900")
+        #expect(state(" T:60.0 /210.0 B:60.0 /60.0 W:?") == "preparing (SD printing, heating)")
+        #expect(state(" T:64.0 /210.0 B:60.0 /60.0") == "preparing (SD printing, heating)")
+        #expect(state(" T:66.0 /210.0 B:60.0 /60.0 W:?") == "preparing (SD printing, heating)")
+        #expect(state(" T:209.0 /210.0 B:60.0 /60.0") == "running (SD printing)")
+        _ = state(" T:60.0 /210.0 B:60.0 /60.0 W:?")
+        _ = state(" T:64.0 /210.0 B:60.0 /60.0")
+        #expect(state(" T:70.0 /210.0 B:60.0 /60.0") == "running (SD printing)", "it goes on without its heat")
+        #expect(state("echo:busy: paused for user") == "blocked (paused for user)")
+        #expect(state("SD printing byte 5/900") == nil, "it is still where it was")
+        #expect(state("SD printing byte 6/900") == "running (SD printing)")
     }
 
     @Test func statesInCommonWords() throws {

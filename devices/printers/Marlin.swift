@@ -29,6 +29,9 @@ package struct Marlin: DeviceDriver {
     /// What is known while no target is.
     private var last: (state: MachineState, reason: String)?
     private var isHeatingUp = false
+    /// Reports without `W:` since it was told that the board waits for heat.
+    private var plainReports = 0
+    private var remembered = MarlinJob.Memory()
     /// Whether anything prints was told.
     private var knowsCard = false
     private var fatal: String?
@@ -45,6 +48,11 @@ package struct Marlin: DeviceDriver {
 
     /// No keys of its own.
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {}
+
+    package mutating func recall(_ memory: String) {
+        job.recall(memory)
+        remembered = job.memory
+    }
 
     package mutating func opened(_ out: inout Outbox) {
         lines.clear()
@@ -74,6 +82,7 @@ package struct Marlin: DeviceDriver {
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
+        defer { remember(&out) }
         var late = Outbox()
         for i in bytes.indices {
             switch lines.take(bytes[i]) {
@@ -88,6 +97,13 @@ package struct Marlin: DeviceDriver {
         }
         guard late != Outbox() else { return }
         out.add(latestOf: late, eventsOn: Ch.job, atMost: 16)
+    }
+
+    private mutating func remember(_ out: inout Outbox) {
+        let memory = job.memory
+        guard memory != remembered else { return }
+        remembered = memory
+        out.remember(memory.text)
     }
 
     /// After so many readings in one call, the last of each quantity is enough. With what one line may add to them, a
@@ -159,6 +175,8 @@ package struct Marlin: DeviceDriver {
         plan.heardCard()
         knowsCard = true
         nozzleTarget = nil
+        // What reads on waits for nobody; it may not have been asked anything meanwhile.
+        if job.isStopped || byte > job.byte { waiting = nil }
         report(job.printing(byte: byte, of: size), &out)
         guard job.isOpen, byte <= size else { return }
         reportProgress(byte / size, on: Ch.progress, &out)
@@ -230,13 +248,28 @@ package struct Marlin: DeviceDriver {
         highestTarget = parts.compactMap { $0?.target }.max() ?? highestTarget
         let isHeated = (highestTarget ?? 0) > 0 && !job.isOpen && !temperatures.isWaiting
         heatedReports = isHeated ? min(heatedReports + 1, Self.longHeated) : 0
-        isHeatingUp = temperatures.isWaiting
+        followHeatingUp(temperatures)
         if !isHeatingUp { isBusy = false }
         let target = highestTarget
         check(isStopped: false, &out)
         highestTarget = target
         // Said with each report: the gateway may have taken the printer for lost in between.
         sayState(always: true, &out)
+    }
+
+    /// A board that waits for heat says so every second, and reports as ever in between.
+    private mutating func followHeatingUp(_ temperatures: MarlinTemperatures) {
+        guard !temperatures.isWaiting else {
+            isHeatingUp = true
+            plainReports = 0
+            return
+        }
+        plainReports += 1
+        let isCold = temperatures.heaters.values.contains { heater in
+            guard let actual = heater.actual, let target = heater.target else { return false }
+            return actual < target - 2.5
+        }
+        if !isCold || plainReports > 1 { isHeatingUp = false }
     }
 
     private func report(_ actual: Double?, on channel: Int, _ out: inout Outbox) {

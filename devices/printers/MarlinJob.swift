@@ -9,7 +9,7 @@ struct MarlinJob {
     private(set) var isOpen = false
     /// It was said that nothing prints, since the last byte.
     private(set) var isStopped = false
-    private var byte: Double = 0
+    private(set) var byte: Double = 0
     private var size: Double = 0
     /// After an end, reports of it are still on their way.
     private var waitsForQuiet = false
@@ -17,6 +17,33 @@ struct MarlinJob {
     private var hasGap = false
 
     mutating func opened() { hasGap = true }
+
+    /// What outlives the gateway's process, so that a print that ended meanwhile is not lost:
+    ///
+    ///     open 3 56789   of a file of 56789 bytes three tenths or more were read
+    ///     none
+    struct Memory: Equatable {
+        var isOpen = false
+        var tenths = 0
+        var size: Double = 0
+
+        var text: String { isOpen ? "open \(tenths) \(size)" : "none" }
+    }
+
+    var memory: Memory {
+        guard isOpen, size > 0 else { return Memory() }
+        return Memory(isOpen: true, tenths: Int(min(10, max(0, byte / size * 10))), size: size)
+    }
+
+    mutating func recall(_ memory: String) {
+        let words = memory.split(separator: " ")
+        guard words.count == 3, words[0] == "open", let tenths = Double(words[1]), let size = Double(words[2]),
+            size > 0, size < 1e20, (0...10).contains(tenths)
+        else { return }
+        (isOpen, hasGap) = (true, true)
+        // As it may have been rounded: another print of the same file begins far below.
+        (self.byte, self.size) = ((size * tenths / 10).rounded(.down), size)
+    }
 
     /// `SD printing byte a/b`. Returns how the print before ended, where that was missed.
     mutating func printing(byte newByte: Double, of newSize: Double) -> JobOutcome? {
@@ -56,9 +83,10 @@ struct MarlinJob {
         return isOpen ? outcome : nil
     }
 
-    /// The board was reset: whatever comes now is new.
+    /// The board was reset: whatever comes now is new. Opening the port resets many boards; whether a print that was not
+    /// seen since was still on then, nobody knows.
     mutating func reset() -> JobOutcome? {
         defer { waitsForQuiet = false }
-        return end(.interrupted)
+        return end(hasGap ? .unknown : .interrupted)
     }
 }

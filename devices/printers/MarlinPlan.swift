@@ -51,12 +51,15 @@ struct MarlinPlan {
         // Reports that stay out are asked for, too; of both, the one that is older.
         let isCardDue = hasCard && turnsWithoutCard >= (canReportCard ? 4 : 1)
         let isTemperatureDue = turnsWithoutTemperature >= (canReportTemperature ? 4 : 1)
+        // A board that was reset, and whose word about that was lost, has forgotten that it should report.
         if isCardDue, !isTemperatureDue || turnsWithoutCard >= turnsWithoutTemperature {
             turnsWithoutCard = 0
+            hasAskedCardReports = false
             return "M27"
         }
         guard isTemperatureDue else { return nil }
         turnsWithoutTemperature = 0
+        hasAskedTemperatureReports = false
         return "M105"
     }
 
