@@ -18,6 +18,8 @@ protocol LabPart: Sendable {
     mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission]
     /// What it answers over HTTP to a question for a path; nil where it does not answer there.
     func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])?
+    /// A host opened the port of a wire, which pulses DTR; boards that it resets start anew.
+    mutating func portOpened(_ wire: String, at: Instant)
     /// Its plug loses the mains for a moment; false where it has none.
     mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool
     /// Somebody sets the count of its plug to zero; false where it has none.
@@ -28,6 +30,31 @@ extension LabPart {
     mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] { [] }
     mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] { [] }
     func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])? { nil }
+    mutating func portOpened(_ wire: String, at: Instant) {}
     mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool { false }
     mutating func resetCounter(at: Instant) -> Bool { false }
+}
+
+/// A part behind a Tasmota plug, whose mishaps are those of the plug.
+protocol PluggedPart: LabPart {
+    var plug: TasmotaPlug { get set }
+    /// What it draws now.
+    var load: ElectricalLoad { get }
+}
+
+extension PluggedPart {
+    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
+        dipPlug(at: at, &out)
+        return true
+    }
+
+    mutating func resetCounter(at: Instant) -> Bool {
+        plug.resetCounter(record.energy.energy(at: at))
+        return true
+    }
+
+    /// The plug starts anew.
+    mutating func dipPlug(at: Instant, _ out: inout [Emission]) {
+        plug.losePower(at: at, load, record.energy.energy(at: at), &out)
+    }
 }

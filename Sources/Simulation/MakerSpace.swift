@@ -3,7 +3,8 @@ package import Model
 /// A lab of up to thirty machines and more, as a maker space has them, each living from event to event:
 ///
 ///     printer-N   on Tasmota plug `printer-N-plug`: OctoPrint (base `octo/N`), or from the third on Bambu Lab (serial
-///                 01P00A00000000N, 00M00A00000000N), Klipper (instance `klipper-N`) and PrusaLink, too
+///                 01P00A00000000N, 00M00A00000000N), Klipper (instance `klipper-N`) and PrusaLink, and beyond the
+///                 eighth Marlin on wire `marlin-N`, too
 ///     a tool-N    Tasmota plug `tool-N`, or `tool-N-plug` where two tools have the same name
 ///     plant-N     PZEM-016, unit N on wire `bus1`
 ///     laser-1     Grbl on wire `grbl`, SDM120 unit 1 on wire `bus3`
@@ -18,6 +19,8 @@ package struct MakerSpace: SimulatedPlace {
             case tool(machineClass: String, idleBelow: Int, runningAbove: Int)
             case printer
             case networkPrinter(PrinterLanguage)
+            /// Marlin, which reports by itself or must be asked.
+            case serialPrinter(reports: Bool)
             case plant(unit: Int)
             case laser
             case press
@@ -57,9 +60,11 @@ package struct MakerSpace: SimulatedPlace {
         ("sewing", .sewing), ("bench", nil), ("printer", nil), ("soldering", .soldering), ("saw", .saw),
         ("plant", nil), ("printer", nil), ("mill", .mill), ("shredder", .shredder),
     ]
-    /// Of the printers, in their order; nil is OctoPrint.
-    private static let languages: [Place.PrinterLanguage?] = [
-        nil, nil, .bambuP1, .klipper, .prusa, .bambuX1, nil, .klipper,
+    /// The printers in their order. New ones stand at the end, so that a seed goes on meaning the same lab.
+    private static let printers: [Place.Kind] = [
+        .printer, .printer, .networkPrinter(.bambuP1), .networkPrinter(.klipper), .networkPrinter(.prusa),
+        .networkPrinter(.bambuX1), .printer, .networkPrinter(.klipper), .serialPrinter(reports: true),
+        .serialPrinter(reports: false),
     ]
     private static let plants: [ToolKind] = [.compressor, .extractor, .kiln]
     private static let classes: [String: (name: String, idle: Int, running: Int)] = [
@@ -80,7 +85,7 @@ package struct MakerSpace: SimulatedPlace {
             let number = counts[name] ?? 1
             let kind: Place.Kind
             switch name {
-            case "printer": kind = languages[(number - 1) % languages.count].map { .networkPrinter($0) } ?? .printer
+            case "printer": kind = printers[(number - 1) % printers.count]
             case "press": kind = .press
             case "laser": kind = .laser
             case "plant": kind = .plant(unit: number)
@@ -94,18 +99,25 @@ package struct MakerSpace: SimulatedPlace {
     }
 
     package init(seed: UInt64, start: Instant, machines: Int) {
+        self.init(Self.places(machines), seed: seed, start: start, profile: Self.profile)
+    }
+
+    /// Some places alone.
+    package init(_ places: [Place], seed: UInt64, start: Instant, profile: LabProfile) {
         self.start = start
         now = start
-        places = Self.places(machines)
+        self.places = places
         var random = SeededRandom(seed)
         for (index, place) in places.enumerated() {
-            parts.append(Self.part(place, index, random.fork(), start))
+            parts.append(Self.part(place, index, random.fork(), start, profile))
             nexts.append(parts[index].next)
         }
         findEarliest()
     }
 
-    private static func part(_ place: Place, _ index: Int, _ random: SeededRandom, _ start: Instant) -> any LabPart {
+    private static func part(
+        _ place: Place, _ index: Int, _ random: SeededRandom, _ start: Instant, _ profile: LabProfile
+    ) -> any LabPart {
         switch place.kind {
         case .printer:
             return Printer(
@@ -119,6 +131,10 @@ package struct MakerSpace: SimulatedPlace {
                 case .prusa: .prusa
                 }
             return NetworkPrinter(profile, spoken, plug: "\(place.machine)-plug", random: random, start: start)
+        case .serialPrinter(let reports):
+            return MarlinPrinter(
+                profile, wire: "marlin-\(place.number)", reports: reports, plug: "\(place.machine)-plug",
+                random: random, start: start)
         case .press:
             return Press(
                 profile, random: random, start: start, bus: "press-bus-\(place.number)",
@@ -177,7 +193,9 @@ package struct MakerSpace: SimulatedPlace {
         var replies: [[UInt8]] = []
         for index in parts.indices where Self.listens(places[index], to: wire) {
             replies += parts[index].received(bytes, on: wire, at: now)
+            nexts[index] = parts[index].next
         }
+        findEarliest()
         return replies
     }
 
@@ -197,11 +215,22 @@ package struct MakerSpace: SimulatedPlace {
         places.firstIndex { $0.machine == machine }.flatMap { parts[$0].answer(path, at: time) }
     }
 
+    package mutating func portOpened(_ wire: String, at time: Instant) {
+        while earliest.time <= time { tick(earliest.index, at: earliest.time) }
+        now = max(now, time)
+        for index in parts.indices where Self.listens(places[index], to: wire) {
+            parts[index].portOpened(wire, at: now)
+            nexts[index] = parts[index].next
+        }
+        findEarliest()
+    }
+
     private static func listens(_ place: Place, to wire: String) -> Bool {
         switch place.kind {
         case .plant: wire == "bus1"
         case .laser: wire == "grbl" || wire == "bus3"
         case .press: wire == "press-bus-\(place.number)"
+        case .serialPrinter: wire == "marlin-\(place.number)"
         case .tool, .printer, .networkPrinter, .bench: false
         }
     }
@@ -215,6 +244,8 @@ package struct MakerSpace: SimulatedPlace {
             case .laser where wire == "grbl" || wire == "bus3":
                 let isReport = wire == "grbl" && unit == GrblController.reportMark
                 return WireWord(machine: machine, tellsState: isReport, tellsEnergy: wire == "bus3")
+            case .serialPrinter where wire == "marlin-\(number)":
+                return WireWord(machine: machine, tellsState: true, tellsEnergy: false)
             case .press where wire == "press-bus-\(number)":
                 return WireWord(machine: machine, tellsState: false, tellsEnergy: unit == 5)
             case .press where wire == "press-board-\(number)":

@@ -1,7 +1,7 @@
 import Model
 
 /// A printer that is on a network by itself, behind a Tasmota plug that stays on.
-struct NetworkPrinter: LabPart {
+struct NetworkPrinter: PluggedPart {
     /// What it speaks.
     package enum Language: Hashable, Sendable {
         /// Bambu Lab: changes only, or everything each time; with this serial number.
@@ -16,7 +16,7 @@ struct NetworkPrinter: LabPart {
     private var bambu: BambuPrinter?
     private var klipper: KlipperPrinter?
     private var prusa: PrusaPrinter?
-    private var plug: TasmotaPlug
+    var plug: TasmotaPlug
     private var supply = MainsSupply()
     private var random: SeededRandom
     private var isNew = true
@@ -46,7 +46,7 @@ struct NetworkPrinter: LabPart {
     var doing: String { bambu?.doing ?? klipper?.doing ?? prusa?.doing ?? "" }
 
     private var printerNext: Instant { bambu?.next ?? klipper?.next ?? prusa?.next ?? .distantFuture }
-    private var load: ElectricalLoad {
+    var load: ElectricalLoad {
         ElectricalLoad(watts: Double(record.energy.power) / 1000, factor: 0.62, supply)
     }
 
@@ -71,14 +71,4 @@ struct NetworkPrinter: LabPart {
     }
 
     func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])? { prusa?.answer(path, at: at) }
-
-    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
-        plug.losePower(at: at, load, record.energy.energy(at: at), &out)
-        return true
-    }
-
-    mutating func resetCounter(at: Instant) -> Bool {
-        plug.resetCounter(record.energy.energy(at: at))
-        return true
-    }
 }

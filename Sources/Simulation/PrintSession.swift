@@ -36,15 +36,20 @@ struct PrintSession: Sendable {
     private var random: SeededRandom
     /// What heating up is: most printers tell it from printing.
     private let heating: MachineState
+    /// What it is after a print has failed, until somebody has confirmed that.
+    private let failing: MachineState
+    /// What it is while a print is paused.
+    private var pausing = MachineState.paused
     /// Seconds, of which heaters take five at once.
     private let step: Int64
 
     init(
         _ profile: LabProfile, random: SeededRandom, start: Instant, number: Int = 100,
-        heating: MachineState = .preparing
+        heating: MachineState = .preparing, failing: MachineState = .idle
     ) {
         self.profile = profile
         self.heating = heating
+        self.failing = failing
         step = profile.isCoarse ? 30 : 5
         self.random = random
         self.number = number
@@ -71,6 +76,28 @@ struct PrintSession: Sendable {
 
     var doing: String {
         isBusy ? "\(phase) \(file) \(printed * 100 / whole) %" : end.map { "\($0.rawValue)" } ?? "ready"
+    }
+
+    /// How long it has printed by `time`, which lies between two steps.
+    func printed(at time: Instant) -> Duration {
+        guard phase == .printing else { return .seconds(printed) }
+        let now = (printed + step) * 1000 - (next - time).milliseconds
+        return .milliseconds(min(stops * 1000, max(printed * 1000, now)))
+    }
+
+    /// From the next one on pauses are this.
+    mutating func pauses(as state: MachineState) { pausing = state }
+
+    /// The printer was reset: a print that is on is lost, and one that failed needs no confirming.
+    mutating func interrupt(at time: Instant) {
+        if isBusy {
+            end = .interrupted
+            phase = .idle
+            phaseEnds = time + .seconds(random.seconds(120, 1800))
+            record.ended(.interrupted, at: time)
+            record.set(watts: 8, at: time)
+        }
+        record.enter(.idle, at: time)
     }
 
     /// Lives up to `next`.
@@ -113,6 +140,7 @@ struct PrintSession: Sendable {
     private mutating func rest(_ at: Instant, _ changes: inout [Change]) {
         if end != nil {
             end = nil
+            record.enter(.idle, at: at)
             phaseEnds = at + .seconds(random.seconds(30, 600))
             return changes.append(.confirmed)
         }
@@ -137,13 +165,13 @@ struct PrintSession: Sendable {
         if let pause = pauseAt, printed >= pause {
             pauseAt = nil
             phaseEnds = at + .seconds(random.seconds(60, 600))
-            enter(.paused, .paused, at)
+            enter(.paused, pausing, at)
             return changes.append(.paused)
         }
         guard printed >= stops else { return }
         end = outcome
         phaseEnds = at + .seconds(random.seconds(120, 1800))
-        enter(.idle, .idle, at)
+        enter(.idle, outcome == .failed ? failing : .idle, at)
         record.ended(outcome, at: at)
         changes.append(.ended(outcome))
     }

@@ -2,7 +2,7 @@ import Model
 
 /// A 3D printer that people use in sessions: switched on at its plug, connected, some prints, switched off. Prints heat
 /// up, may be paused, and are completed, cancelled, or fail when the cable comes loose.
-struct Printer: LabPart {
+struct Printer: PluggedPart {
     private enum Phase: Hashable {
         case off
         case detecting, connecting
@@ -47,7 +47,7 @@ struct Printer: LabPart {
     }
 
     private(set) var record: MachineRecord
-    private(set) var plug: TasmotaPlug
+    var plug: TasmotaPlug
     private(set) var next: Instant
     private let profile: LabProfile
     private var random: SeededRandom
@@ -132,16 +132,6 @@ struct Printer: LabPart {
             until = min(until, ends, at + .seconds(120))
         }
         return max(1, (until - at + .milliseconds(999)).milliseconds / 1000)
-    }
-
-    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
-        plug.losePower(at: at, load, record.energy.energy(at: at), &out)
-        return true
-    }
-
-    mutating func resetCounter(at: Instant) -> Bool {
-        plug.resetCounter(record.energy.energy(at: at))
-        return true
     }
 
     private var watts: Double {

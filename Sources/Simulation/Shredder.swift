@@ -2,11 +2,11 @@ import Model
 
 /// A plastic shredder that nothing but its plug tells about: off, waiting, or running in bursts, with jams in which the
 /// motor reverses for two seconds.
-struct Shredder: LabPart {
+struct Shredder: PluggedPart {
     private enum Phase: Hashable { case off, waiting, running }
 
     private(set) var record: MachineRecord
-    private(set) var plug: TasmotaPlug
+    var plug: TasmotaPlug
     private(set) var next: Instant
     private let profile: LabProfile
     private var random: SeededRandom
@@ -56,16 +56,6 @@ struct Shredder: LabPart {
         record.set(watts: watts, at: at)
         plug.tick(at, load, record.energy.energy(at: at), &out)
         ticks += 1
-    }
-
-    mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
-        plug.losePower(at: at, load, record.energy.energy(at: at), &out)
-        return true
-    }
-
-    mutating func resetCounter(at: Instant) -> Bool {
-        plug.resetCounter(record.energy.energy(at: at))
-        return true
     }
 
     private var watts: Double {

@@ -26,6 +26,9 @@ package protocol SimulatedPlace: Sendable {
     mutating func received(_ payload: [UInt8], topic: String, at time: Instant) -> [Emission]
     /// What a machine answers over HTTP to a question for a path; nil where it does not answer there.
     func answer(_ path: String, of machine: String, at time: Instant) -> (status: Int, body: [UInt8])?
+    /// A host opened the port of a wire after its own power was gone, which pulses DTR and resets most boards. A process
+    /// that opens it again does not: the host keeps DTR up.
+    mutating func portOpened(_ wire: String, at time: Instant)
     /// What really happened until now.
     var truth: Truth { get }
     /// What an answer on a wire tells, whose first byte is `unit`: on a bus the number of who answers. nil where nobody
@@ -40,5 +43,6 @@ package protocol SimulatedPlace: Sendable {
 
 extension SimulatedPlace {
     package mutating func received(_ payload: [UInt8], topic: String, at time: Instant) -> [Emission] { [] }
+    package mutating func portOpened(_ wire: String, at time: Instant) {}
     package func answer(_ path: String, of machine: String, at time: Instant) -> (status: Int, body: [UInt8])? { nil }
 }

@@ -16,7 +16,7 @@ struct ToolKind: Sendable {
 }
 
 /// A power tool that nothing but its plug tells about: switched off, waiting, or working.
-struct Tool: LabPart {
+struct Tool: PluggedPart {
     private enum Phase: Hashable { case off, waiting, working }
 
     private(set) var record: MachineRecord
@@ -25,7 +25,7 @@ struct Tool: LabPart {
     private let kind: ToolKind
     private var random: SeededRandom
     private var supply = MainsSupply()
-    private var plug: TasmotaPlug
+    var plug: TasmotaPlug
     private var phase = Phase.off
     private var ends: Instant
     private var loadChanges = Instant.distantFuture
@@ -55,7 +55,7 @@ struct Tool: LabPart {
         }
     }
 
-    private var load: ElectricalLoad {
+    var load: ElectricalLoad {
         ElectricalLoad(
             watts: Double(record.energy.power) / 1000, factor: phase == .working ? kind.factor : 0.5, supply)
     }
@@ -109,13 +109,8 @@ struct Tool: LabPart {
     }
 
     mutating func losePower(at: Instant, _ out: inout [Emission]) -> Bool {
-        plug.losePower(at: at, load, record.energy.energy(at: at), &out)
+        dipPlug(at: at, &out)
         next = min(next, plug.next)
-        return true
-    }
-
-    mutating func resetCounter(at: Instant) -> Bool {
-        plug.resetCounter(record.energy.energy(at: at))
         return true
     }
 }

@@ -128,12 +128,15 @@ package struct SimulationAudit: Sendable {
         indices = Dictionary(uniqueKeysWithValues: machines.enumerated().map { ($1.id, $0) })
         countsJobs = machines.map { machine in
             machine.devices.contains {
-                ["octoprint", "bambu", "moonraker", "prusalink"].contains(configuration.devices[$0].driverName)
+                ["octoprint", "bambu", "moonraker", "prusalink", "marlin"].contains(
+                    configuration.devices[$0].driverName)
             }
         }
         jobWait = machines.map { machine in
-            let asked = machine.devices.first { configuration.devices[$0].info.link == .http }
-            return asked.flatMap { configuration.devices[$0].every }.map { $0 + .seconds(3) } ?? .seconds(3)
+            // Of a Marlin printer both the card and the heaters must tell, which are asked in turn.
+            let turns: Int64 = machine.devices.contains { configuration.devices[$0].driverName == "marlin" } ? 3 : 1
+            let asked = machine.devices.first { configuration.devices[$0].info.link == .http || turns > 1 }
+            return asked.flatMap { configuration.devices[$0].every }.map { $0 * turns + .seconds(3) } ?? .seconds(3)
         }
     }
 

@@ -140,6 +140,8 @@ struct MachineKnowledge {
                 spans.append((word.arrived, end ?? .distantFuture))
             }
         }
+        // Nothing more was heard.
+        if last < to { spans.append((last + silence, to)) }
         return Self.length(spans, from, to)
     }
 
@@ -184,6 +186,7 @@ struct Audience {
 
     private let configuration: Configuration
     private var known: [String: Listener?] = [:]
+    private var marlins: [Int: MarlinEar] = [:]
 
     init(_ configuration: Configuration) { self.configuration = configuration }
 
@@ -271,8 +274,19 @@ struct Audience {
         return nil
     }
 
+    /// Whom a line or a frame on a wire tells something, and of what time.
+    mutating func listener(
+        wire: String, _ bytes: [UInt8], said: Instant, in lab: any SimulatedPlace
+    ) -> (Listener, said: Instant)? {
+        guard var listener = listener(wire: wire, unit: bytes.first ?? 0, in: lab) else { return nil }
+        guard listener.speaks == "marlin" else { return (listener, said) }
+        let word = marlins[listener.machine, default: MarlinEar()].hear(bytes, said: said)
+        listener.sense = word.sense
+        return (listener, word.since)
+    }
+
     /// Whom an answer on a wire tells something. On a bus its first byte names the unit.
-    mutating func listener(wire: String, unit: UInt8, in lab: any SimulatedPlace) -> Listener? {
+    private mutating func listener(wire: String, unit: UInt8, in lab: any SimulatedPlace) -> Listener? {
         let name = "\(wire) \(unit)"
         if let known = known[name] { return known }
         var found: Listener?
@@ -285,9 +299,16 @@ struct Audience {
             if word.tellsShots { sense.insert(.shots) }
             if word.tellsMass { sense.insert(.mass) }
             found = Listener(machine: machine, sense: sense)
+            let devices = configuration.machines[machine].devices
+            if devices.contains(where: { isMarlin($0, on: wire) }) { found?.speaks = "marlin" }
         }
         known[name] = .some(found)
         return found
+    }
+
+    private func isMarlin(_ device: Int, on wire: String) -> Bool {
+        guard case .line(let line) = configuration.devices[device].link else { return false }
+        return configuration.devices[device].driverName == "marlin" && configuration.lines[line].name == wire
     }
 
     private func machine(of device: Int) -> Int? {

@@ -124,6 +124,12 @@ package enum SimulatedLabs {
             devices.append("id: \(id)-host, \(speaks)")
             devices.append(plug)
             machines.append("id: \(id), class: three_d_printing, devices: [\(id)-host, \(id)-plug]")
+        case .serialPrinter(let reports):
+            wire("marlin-\(place.number)")
+            let pause = reports ? "5 s" : "30 s, silence: 5 min"
+            devices.append("id: \(id)-board, driver: marlin, serial: marlin-\(place.number), every: \(pause)")
+            devices.append(plug)
+            machines.append("id: \(id), class: three_d_printing, devices: [\(id)-board, \(id)-plug]")
         case .plant(let unit):
             wire("bus1")
             devices.append(

@@ -257,7 +257,7 @@ package final class SimulatedWorld<Book: RollupBook> {
             guard isDeadUntil == nil, let line = configuration.lines.firstIndex(where: { $0.name == wire }) else {
                 return
             }
-            if let listener = audience.listener(wire: wire, unit: bytes.first ?? 0, in: lab) {
+            if let (listener, said) = audience.listener(wire: wire, bytes, said: said, in: lab) {
                 audit.heard(
                     listener, chooses: listener.sense.contains(.shots) && Self.chooses(bytes), said: said, at: time)
             }
@@ -469,6 +469,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     /// Another process starts with what the disks hold, and the broker hands over what it kept.
     private func revive() throws {
         isDeadUntil = nil
+        if hasNoPower { for line in configuration.lines { lab.portOpened(line.name, at: time) } }
         hasNoPower = false
         let store = try RingStore(opening: region)
         let read = Now(moment: now.moment, wall: time + clockError)
