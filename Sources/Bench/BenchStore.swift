@@ -2,45 +2,17 @@
 
 @preconcurrency import Glibc
 import Model
+import Ports
 import Store
 
-/// A file in a private temporary directory, gone with the process.
-///
-/// @unchecked Sendable: the benchmark has one thread.
-private final class ScratchFile: Region, @unchecked Sendable {
-    let size: Int
-    private let descriptor: Int32
-
-    init(size: Int) {
-        var path = Array("/tmp/fabgate-bench-XXXXXX".utf8CString)
-        descriptor = mkstemp(&path)
-        unlink(path)
-        self.size = size
-        let zeros = [UInt8](repeating: 0, count: 1 << 20)
-        for offset in stride(from: 0, to: size, by: zeros.count) {
-            _ = pwrite(descriptor, zeros, min(zeros.count, size - offset), offset)
-        }
-        // As the gateway's file: what was written in long pieces is kept in long pieces, and a page of one costs more.
-        fdatasync(descriptor)
-        posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
-    }
-
-    deinit { close(descriptor) }
-
-    func read(at offset: Int, into buffer: inout [UInt8]) throws(RegionError) {
-        let count = buffer.count
-        guard pread(descriptor, &buffer, count, offset) == count else { throw RegionError("pread", code: errno) }
-    }
-
-    func write(_ bytes: [UInt8], at offset: Int) throws(RegionError) {
-        guard pwrite(descriptor, bytes, bytes.count, offset) == bytes.count else {
-            throw RegionError("pwrite", code: errno)
-        }
-    }
-
-    func sync() throws(RegionError) {
-        guard fdatasync(descriptor) == 0 else { throw RegionError("fdatasync", code: errno) }
-    }
+/// A file as the gateway's, without a name.
+func scratchFile(size: Int) throws -> FileRegion {
+    var name = Array("/tmp/fabgate-bench-XXXXXX".utf8CString)
+    close(mkstemp(&name))
+    let path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    unlink(path)
+    defer { unlink(path) }
+    return try FileRegion(creating: path, size: size)
 }
 
 /// Counts the pages that each sync has to bring to the disk.
@@ -82,7 +54,7 @@ struct BenchStore {
     let ids: [SeriesID]
 
     init(series: Int = 1000, mebibytes: Int = 64) throws {
-        region = ScratchFile(size: mebibytes << 20)
+        region = try scratchFile(size: mebibytes << 20)
         store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
         var ids: [SeriesID] = []
         for index in 0..<series {

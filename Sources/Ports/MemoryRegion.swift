@@ -21,6 +21,10 @@ package final class MemoryRegion: Region, @unchecked Sendable {
         bytes.replaceSubrange(try range(offset, data.count), with: data)
     }
 
+    package func crc32c(_ bytes: [UInt8], _ range: Range<Int>, after before: UInt32) -> UInt32 {
+        MachineChecksum.crc32c(bytes, range, after: before)
+    }
+
     /// There is nothing behind it that could be late.
     package func sync() throws(RegionError) {}
 

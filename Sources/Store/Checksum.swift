@@ -30,7 +30,7 @@ package enum Checksum {
     }()
 
     /// The checksum of what was checked to `before` and of so many zero bytes after it, without a look at them.
-    static func crc32c(zeros count: Int, after before: UInt32) -> UInt32 {
+    package static func crc32c(zeros count: Int, after before: UInt32) -> UInt32 {
         guard count > 0, count < zeroPowers.count else { return before }
         var factor = ~before
         var bit = zeroPowers[count]

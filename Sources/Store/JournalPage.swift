@@ -166,13 +166,15 @@ struct JournalPage {
     }
 
     /// Makes the page ready to be written.
-    mutating func finish(_ common: PageHeader, page: Int, identity: [UInt8], layout: Layout) -> [UInt8] {
+    mutating func finish(
+        _ common: PageHeader, page: Int, identity: [UInt8], layout: Layout, _ region: any Region
+    ) -> [UInt8] {
         header.epoch = common.epoch
         header.epochFirst = common.epochFirst
         header.durable = common.durable
         header.used = at - PageHeader.size
         header.samples = Int(header.end - header.first)
-        checksum = Checksum.crc32c(bytes, checked..<at, after: checksum)
+        checksum = region.crc32c(bytes, checked..<at, after: checksum)
         checked = at
         header.write(to: &bytes, page: page, identity: identity, layout: layout, checked: checksum)
         return bytes

@@ -91,9 +91,9 @@ struct PageHeader {
     }
 
     /// Whether the body's checksum fits; the header must be sound.
-    static func isBodySound(_ bytes: [UInt8]) -> Bool {
+    static func isBodySound(_ bytes: [UInt8], _ region: any Region) -> Bool {
         bytes.count == Layout.pageSize
-            && bytes.integer(UInt32.self, at: 12) == Checksum.crc32c(bytes, size..<Layout.pageSize)
+            && bytes.integer(UInt32.self, at: 12) == region.crc32c(bytes, size..<Layout.pageSize, after: 0)
     }
 
     /// The store's identity and division, from any sound page of it.

@@ -279,7 +279,7 @@ extension RingStore {
         let number = tier.map { layout.tierPage($0, sequence) } ?? layout.archivePage(sequence)
         let isRead = (try? region.read(at: number * Layout.pageSize, into: &page)) != nil
         guard isRead, let header = PageHeader(page, page: number, identity: identity), header.sequence == sequence,
-            header.kind == tier.map(PageHeader.Kind.init) ?? .archive, PageHeader.isBodySound(page)
+            header.kind == tier.map(PageHeader.Kind.init) ?? .archive, PageHeader.isBodySound(page, region)
         else {
             if floors.isGone(sequence, tier) { wasOvertaken = true }
             if tier == nil { unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0 }
@@ -369,7 +369,7 @@ extension RingStore {
             return false
         }
         guard let header = PageHeader(page, page: number, identity: identity), header.kind == kind,
-            PageHeader.isBodySound(page)
+            PageHeader.isBodySound(page, region)
         else {
             report.damaged.append((number, "its checksum, place or kind is wrong"))
             return false

@@ -240,7 +240,7 @@ struct Recovered {
                 let page = layout.catalogPage(logical, slot: slot)
                 guard let bytes = read(region, page: page),
                     let header = PageHeader(bytes, page: page, identity: identity), header.kind == .catalog,
-                    PageHeader.isBodySound(bytes)
+                    PageHeader.isBodySound(bytes, region)
                 else { continue }
                 note(header)
                 if let known = best, known.header.sequence >= header.sequence {
@@ -260,7 +260,7 @@ struct Recovered {
             let page = layout.journalStart + index
             guard let bytes = read(region, page: page),
                 let header = PageHeader(bytes, page: page, identity: identity), header.kind == .journal,
-                header.sequence > 0, layout.journalPage(header.sequence) == page, PageHeader.isBodySound(bytes)
+                header.sequence > 0, layout.journalPage(header.sequence) == page, PageHeader.isBodySound(bytes, region)
             else { continue }
             note(header)
             journalHeaders.append(header)
@@ -356,7 +356,8 @@ struct Recovered {
         var isNamed = true
         for sequence in run.sequence..<run.endSequence where runOf[archive.place(sequence)] == run.sequence {
             guard archive.entry(sequence) != nil else { continue }
-            guard let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes) else {
+            guard let bytes = read(region, page: layout.archivePage(sequence)), PageHeader.isBodySound(bytes, region)
+            else {
                 _ = archive.clear(sequence)
                 continue
             }

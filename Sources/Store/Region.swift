@@ -26,9 +26,16 @@ package protocol Region: AnyObject, Sendable {
     /// The loop calls it, too, when it must. Two calls never overlap: the second waits, and fails if the first failed,
     /// because a system reports a failed write-back only once.
     func sync() throws(RegionError)
+    /// `Checksum.crc32c` of `bytes[range]`, by an instruction where the machine has one for it: of what a question
+    /// costs, a third was the checksum of its pages.
+    func crc32c(_ bytes: [UInt8], _ range: Range<Int>, after before: UInt32) -> UInt32
 }
 
 extension Region {
+    package func crc32c(_ bytes: [UInt8], _ range: Range<Int>, after before: UInt32) -> UInt32 {
+        Checksum.crc32c(bytes, range, after: before)
+    }
+
     package func readHeads(at offset: Int, count: Int, piece: Int, length: Int) throws(RegionError) -> [UInt8] {
         var heads: [UInt8] = []
         heads.reserveCapacity(count * length)

@@ -134,7 +134,7 @@ extension Recovered {
 
     /// Whether all series in a page have a name; nil where its body is wrong.
     private mutating func isNamedAndSound(_ page: Int, _ region: any Region) -> Bool? {
-        guard let bytes = read(region, page: page), PageHeader.isBodySound(bytes) else { return nil }
+        guard let bytes = read(region, page: page), PageHeader.isBodySound(bytes, region) else { return nil }
         var isNamed = true
         let span = bytes.span
         var reader = TierChunkReader(span, used: Int(bytes.integer(UInt16.self, at: 6)))

@@ -196,7 +196,7 @@ extension RingStore {
     private func write(_ page: inout JournalPage) throws(StoreError) {
         for attempt in 1...RingStore.tries {
             let number = layout.journalPage(page.header.sequence)
-            let bytes = page.finish(commonHeader, page: number, identity: identity, layout: layout)
+            let bytes = page.finish(commonHeader, page: number, identity: identity, layout: layout, region)
             journal.ends[journal.place(page.header.sequence)] = page.header.end
             guard let error = write(bytes, page: number) else { return }
             // What the page held before may be gone with it.

@@ -6,6 +6,25 @@ import Store
 import Testing
 
 @Suite struct FileRegionTests {
+    /// Whatever makes it, a page's checksum is the same, also of a part and after another part.
+    @Test func theMachinesChecksumIsThatOfTheTables() throws {
+        let region = MemoryRegion(size: 4096)
+        var seed: UInt64 = 0x9E37_79B9_7F4A_7C15
+        func next() -> Int {
+            seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(seed >> 40)
+        }
+        let bytes = (0..<8192).map { _ in UInt8(truncatingIfNeeded: next()) }
+        for round in 0..<2000 {
+            let from = next() % 5000
+            let range = from..<from + (round < 100 ? round : next() % 5000)
+            let before = UInt32(truncatingIfNeeded: next())
+            #expect(
+                region.crc32c(bytes, range, after: before) == Checksum.crc32c(bytes, range, after: before),
+                "\(range) after \(before)")
+        }
+    }
+
     @Test func whatIsWrittenIsReadAfterReopening() throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/store"

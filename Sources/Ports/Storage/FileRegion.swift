@@ -162,6 +162,10 @@ package final class FileRegion: Region {
         }
     }
 
+    package func crc32c(_ bytes: [UInt8], _ range: Range<Int>, after before: UInt32) -> UInt32 {
+        MachineChecksum.crc32c(bytes, range, after: before)
+    }
+
     package func sync() throws(RegionError) {
         let before = failures.load(ordering: .acquiring)
         let result = syncing.withLock { _ -> Int32 in
