@@ -5,7 +5,7 @@ import Store
 import Usage
 
 /// `fabgate query MACHINE`: the zones of a press against their set values as they were last told, and what the machine
-/// made and used in a stretch of whole quarter hours. Computed from the store, so that no gateway need run.
+/// made and used in a stretch of whole quarter hours, job by job, too. Computed from the store, so that no gateway need run.
 enum MachineQuery {
     /// One line: `zone1 temperature, 199.8, °C, 2026-11-23T01:00:00.000Z`.
     private struct Row {
@@ -30,11 +30,11 @@ enum MachineQuery {
         let (from, to) = try stretch(arguments, hub, now, from: "today")
         let begin = from.floor(to: Slot.length)
         let end = to.floor(to: Slot.length) == to ? to : to.floor(to: Slot.length) + Slot.length
+        let view = hub.machineViews(at: Now(moment: Moment(nanoseconds: 0), wall: now))[index]
         let rows =
             zones(hub, hub.configuration.machines[index], before: to)
-            + made(
-                hub.sum(of: index, from: begin, to: end),
-                hub.machineViews(at: Now(moment: Moment(nanoseconds: 0), wall: now))[index])
+            + made(hub.sum(of: index, from: begin, to: end), view)
+            + jobs(hub.jobs(from: begin, to: end).filter { $0.machine == name }.map(\.job), view)
         print(rows, name: name, from: begin, to: end, format: format)
         return .done
     }
@@ -97,6 +97,19 @@ enum MachineQuery {
             rows.append(Row(name: "energy an item", value: .optional(each), unit: "kWh"))
         }
         return rows
+    }
+
+    /// How long each job took and what it drew, with the time of its end; of one that is on, when it began.
+    private static func jobs(_ jobs: [JobRecord], _ view: MachineView) -> [Row] {
+        jobs.flatMap { job in
+            let time = job.end ?? job.start
+            let name = "job " + (job.outcome?.rawValue ?? (job.end == nil ? "goes on" : "ended"))
+            let length = job.end.map { Double(($0 - job.start).milliseconds) / 1000 }
+            let rows = [Row(name: name, value: .optional(length), unit: "s", time: time)]
+            guard view.countsEnergy else { return rows }
+            let energy = job.energy.map { Double($0) / 1e6 }
+            return rows + [Row(name: "energy of this job", value: .optional(energy), unit: "kWh", time: time)]
+        }
     }
 
     // MARK: printing

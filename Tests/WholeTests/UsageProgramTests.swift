@@ -84,6 +84,22 @@ import Testing
         #expect(nothing.status == 64 && nothing.log.contains("did you mean 'laser'?"), "\(nothing.log)")
     }
 
+    @Test func everyJobIsListedWithItsTimeAndEnergy() async throws {
+        let morning = try await Morning()
+        let query = try await morning.run(
+            "query", "laser", "--from", "\(morning.start)", "--to", "\(morning.start + .minutes(105))", "--format",
+            "json", "--store", "\(morning.folder.path)/store", name: "query")
+        #expect(query.status == 0, "\(query.log)")
+        let rows = try #require(JSON(query.log)?["quantities"]?.items, "\(query.log)")
+        let jobs = rows.filter { $0["quantity"]?.text?.hasPrefix("job ") ?? false }
+        #expect(jobs.map { $0["value"]?.number } == [1200, 1200], "\(query.log)")
+        let ends = [morning.start + .minutes(20), morning.start + .minutes(80)]
+        #expect(jobs.map { $0["t"]?.text } == ends.map(\.description))
+        // 39 half minutes of 800 W and one of 2 W between the counter's values at both ends.
+        let energies = rows.filter { $0["quantity"]?.text == "energy of this job" }.compactMap { $0["value"]?.number }
+        #expect(energies.count == 2 && energies.allSatisfy { abs($0 - 0.26) <= 0.001 }, "\(query.log)")
+    }
+
     @Test func anotherConfigurationShowsWhatItWouldChange() async throws {
         let morning = try await Morning()
         func diff(_ usage: String, _ name: String) async throws -> (status: Int32, log: String) {
