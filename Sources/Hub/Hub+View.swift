@@ -139,6 +139,14 @@ extension Hub {
                 .error, "store/full", "The store is full and waits for the outbox: new samples will be lost",
                 "저장소가 가득 차서 전송 대기열을 기다립니다: 새 측정값을 잃게 됩니다")
         }
+        let dropped = store.droppedForRoom
+        if dropped.samples + dropped.records > 0 {
+            add(
+                .error, "store/dropped",
+                "The store had no room for \(dropped.samples) samples and \(dropped.records) records of slots since the gateway started: what is told of these hours may be too small. Its disk takes no writes, or too slowly: check the disk and its free space, then restart the gateway",
+                "시작한 뒤 저장소에 자리가 없어 측정값 \(dropped.samples)개와 구간 기록 \(dropped.records)개를 저장하지 못했습니다: 그 시간의 집계가 실제보다 작을 수 있습니다. 디스크가 쓰기를 받지 못하거나 너무 느립니다. 디스크 상태와 남은 공간을 확인한 뒤 게이트웨이를 다시 시작하세요"
+            )
+        }
         if store.overwrittenUnconfirmed > 0 {
             add(
                 .warning, "store/overwritten",

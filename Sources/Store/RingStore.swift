@@ -62,6 +62,7 @@ package final class RingStore {
     var lastRunPages = 0
     var settledToken: UInt64 = 0
     var counters = StoreStatistics()
+    var recordsWithoutRoom = 0
     var unreadable: [UInt64: Int] = [:]
     var cache = PageCache()
     /// Where `verify` reads to: it shall see the disk and not the cache.
@@ -300,6 +301,10 @@ package final class RingStore {
         }
         return first <= last ? (first, last) : nil
     }
+
+    /// Samples, and records of slots and days, that were dropped since the store was opened because memory was full and
+    /// the disk took nothing.
+    package var droppedForRoom: (samples: Int, records: Int) { (counters.refused, recordsWithoutRoom) }
 
     /// Pages with samples at or after `mayOverwriteBefore` that the ring wrote over.
     package var overwrittenUnconfirmed: Int { counters.overwrittenUnrolled }

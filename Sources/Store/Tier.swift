@@ -179,10 +179,13 @@ extension RingStore {
 
     func put(_ series: UInt16, _ start: Int64, _ fields: [Int64], _ tier: Tier) {
         let limit = layout.tierWeight(tier)
-        guard limit > 0, fields.count <= TierRecord.mostFields,
-            self[tier].head.weight < 2 * limit || makeRoomInMemory({ self[tier].head.weight < 2 * limit })
-        else {
+        guard limit > 0, fields.count <= TierRecord.mostFields else {
             counters.refusedRecords += 1
+            return
+        }
+        guard self[tier].head.weight < 2 * limit || makeRoomInMemory({ self[tier].head.weight < 2 * limit }) else {
+            counters.refusedRecords += 1
+            recordsWithoutRoom += 1
             return
         }
         let item = TierItem(tier: tier, fields: fields)

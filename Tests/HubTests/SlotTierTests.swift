@@ -100,6 +100,29 @@ import Usage
         hub.settle()
     }
 
+    /// A disk that takes nothing until memory is full: what was dropped then is told, also when the disk works again.
+    @Test func whatTheStoreDropsIsTold() throws {
+        let disk = SimulatedDisk(size: 2 << 20)
+        let store = try RingStore.create(
+            in: disk, plan: StorePlan(), identity: [UInt8](repeating: 1, count: 16))
+        let id = try #require(
+            try store.series(SeriesKey(device: "meter", channel: "power"), unit: Unit.watt, kind: .gauge))
+        let now = Now(moment: Moment(nanoseconds: 1), wall: MeteredHub.start + .hours(2))
+        let hub = Hub(try MeteredHub.configuration(), store: store, at: now)
+        #expect(!hub.alerts().contains { $0.id == "store/dropped" })
+        disk.fail(.ioError)
+        for step in 0..<200_000 where store.droppedForRoom.samples < 3 {
+            store.append(id, MeteredHub.start + .milliseconds(Int64(step)), .number(1))
+        }
+        disk.fail(nil)
+        _ = try store.commit()
+        let alert = try #require(hub.alerts().first { $0.id == "store/dropped" })
+        let dropped = store.statistics.refused
+        #expect(dropped > 0 && store.droppedForRoom.samples == dropped)
+        #expect(alert.severity == .error)
+        #expect(alert.english.contains("\(dropped) samples") && alert.korean.contains("측정값 \(dropped)개"))
+    }
+
     @Test func hoursAreCountedForLife() throws {
         var hub = try MeteredHub(try MeteredHub.configuration(machine: "hours_before: 1000 h,"))
         try live(&hub, days: 12)

@@ -86,6 +86,32 @@ struct TierTests {
         }
     }
 
+    @Test("A record finds room where the seal that makes it has made more slots of its samples than may wait")
+    func findsRoomAfterASealOfManySlots() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 120, seed: 6)
+        work.disk.isRecording = false
+        try work.append(0, Workload.start, .number(1))
+        let store = work.store
+        let id = try #require(store.find(Workload.key(0))?.id)
+        // Each in a quarter of an hour of its own, and the disk confirms nothing.
+        let start = Workload.start.floor(to: .minutes(15))
+        for quarter in 1..<1500 { store.append(id, start + .minutes(15 * Int64(quarter)), .number(1.5)) }
+        let far = Workload.start + .hours(24 * 3650)
+        for index in 0..<1000 {
+            store.put(
+                TierRecord(
+                    series: id, start: far + .minutes(15 * Int64(index)), fields: [Int64](repeating: 7, count: 9)),
+                in: .slots)
+        }
+        #expect(store.statistics.refusedRecords == 0)
+        try store.commit()
+        let kept = store.records(id, in: .slots, from: far, to: far + .minutes(15 * 1000))
+        #expect(kept.map { $0.start } == (0..<1000).map { far + .minutes(15 * Int64($0)) })
+        // Slots of its own are there, too, each made of one sample.
+        let slots = store.slots(id, from: start + .minutes(15), to: start + .minutes(15 * 1500))
+        #expect(slots.map { $0.count } == [Int](repeating: 1, count: 1499))
+    }
+
     @Test("What cannot be kept is refused and counted; a series that nobody gave is ignored")
     func refusals() throws {
         let work = try Workload(pages: 128, seed: 4)
