@@ -7,6 +7,10 @@
 //
 //     series u16, kind u8 (0 gauge, 1 counter, 2 state, 3 event), then three texts, each one byte of length and UTF-8:
 //     unit (empty for none), device, channel
+//
+// The last entry of the first page may be of kind 255, series 0: no series, but what was dropped since the store was
+// made, as decimals: unit "dropped", in the place of the device what came too late, of the channel what found no room.
+// A reader that does not know the kind stops there.
 
 import Model
 
@@ -35,6 +39,14 @@ struct Catalog {
     static let longestDevice = 96
     static let longestChannel = 64
     private static let kinds: [Kind] = [.gauge, .counter, .state, .event]
+    private static let dropsKind: UInt8 = 255
+
+    /// Samples that were dropped since the store was made.
+    struct Drops: Equatable {
+        var tooLate = 0
+        /// Memory was full, and the disk took nothing or the ring might not be written over.
+        var refused = 0
+    }
 
     private var pages: [Page]
     private let limit: Int
@@ -42,6 +54,8 @@ struct Catalog {
     private(set) var infos: [SeriesInfo?] = []
     private var numbers = SeriesIndex([])
     private(set) var count = 0
+    /// As they are or will be on the disk.
+    private(set) var drops = Drops()
 
     init(_ layout: Layout) {
         pages = [Page](repeating: Page(), count: layout.catalogPageCount)
@@ -99,6 +113,13 @@ struct Catalog {
 
     // MARK: - Writing
 
+    /// To be written with the next commit.
+    mutating func note(_ new: Drops) {
+        guard new != drops else { return }
+        drops = new
+        pages[0].isDirty = true
+    }
+
     struct Write {
         fileprivate let logical: Int
         fileprivate let slot: Int
@@ -115,7 +136,7 @@ struct Catalog {
         for logical in pages.indices where pages[logical].isDirty || pages[logical].wantsCopy {
             let page = pages[logical]
             guard page.isDirty || page.syncing == nil, let slot = page.open ?? page.freeSlot else { continue }
-            let (body, used) = encode(page.members)
+            let (body, used) = encode(page.members, isFirst: logical == 0)
             due.append(
                 Write(
                     logical: logical, slot: slot, page: layout.catalogPage(logical, slot: slot),
@@ -164,21 +185,31 @@ struct Catalog {
         }
     }
 
-    private func encode(_ members: [UInt16]) -> (body: [UInt8], used: Int) {
+    private func encode(_ members: [UInt16], isFirst: Bool) -> (body: [UInt8], used: Int) {
         var bytes = [UInt8](repeating: 0, count: PageHeader.size)
         for number in members {
             guard let info = infos[Int(number)] else { continue }
-            bytes.append(UInt8(truncatingIfNeeded: number))
-            bytes.append(UInt8(truncatingIfNeeded: number >> 8))
-            bytes.append(UInt8(Catalog.kinds.firstIndex(of: info.kind) ?? 0))
-            for text in [info.unit?.rawValue ?? "", info.key.device, info.key.channel] {
-                bytes.append(UInt8(truncatingIfNeeded: text.utf8.count))
-                bytes.append(contentsOf: text.utf8)
-            }
+            bytes += Catalog.entry(
+                number, UInt8(Catalog.kinds.firstIndex(of: info.kind) ?? 0),
+                [info.unit?.rawValue ?? "", info.key.device, info.key.channel])
+        }
+        if isFirst, drops != Drops() {
+            let entry = Catalog.entry(0, Catalog.dropsKind, ["dropped", "\(drops.tooLate)", "\(drops.refused)"])
+            // A page of the longest names has no room; then these stay unknown to the next one who opens.
+            if bytes.count + entry.count <= Layout.pageSize { bytes += entry }
         }
         let used = bytes.count - PageHeader.size
         bytes.append(contentsOf: repeatElement(0, count: Layout.pageSize - bytes.count))
         return (bytes, used)
+    }
+
+    private static func entry(_ number: UInt16, _ kind: UInt8, _ texts: [String]) -> [UInt8] {
+        var bytes = [UInt8(truncatingIfNeeded: number), UInt8(truncatingIfNeeded: number >> 8), kind]
+        for text in texts {
+            bytes.append(UInt8(truncatingIfNeeded: text.utf8.count))
+            bytes.append(contentsOf: text.utf8)
+        }
+        return bytes
     }
 
     // MARK: - Reading
@@ -195,12 +226,17 @@ struct Catalog {
             defer { at += 1 + Int(bytes[at]) }
             return String(decoding: bytes[at + 1..<at + 1 + Int(bytes[at])], as: UTF8.self)
         }
-        while at + 6 <= end, pages[logical].members.count < Layout.entriesPerCatalogPage {
+        while at + 6 <= end {
             let number: UInt16 = bytes.integer(at: at)
             let kind = Int(bytes[at + 2])
             at += 3
-            guard let unit = text(), let device = text(), let channel = text(), kind < Catalog.kinds.count,
-                number < Layout.highestSeries
+            guard let unit = text(), let device = text(), let channel = text() else { return }
+            if kind == Int(Catalog.dropsKind), logical == 0 {
+                drops = Drops(tooLate: max(0, Int(device) ?? 0), refused: max(0, Int(channel) ?? 0))
+                return
+            }
+            guard kind < Catalog.kinds.count, number < Layout.highestSeries,
+                pages[logical].members.count < Layout.entriesPerCatalogPage
             else { return }
             insert(
                 SeriesInfo(

@@ -68,10 +68,15 @@ package struct StoreStatistics: Sendable {
     package var duplicates = 0
     /// Dropped because they came later than the store takes them.
     package var tooLate = 0
+    /// The same since the store was made, those of before the last opening at least: up to an eighth less where a process
+    /// was killed.
+    package var tooLateEver = 0
     /// Series that were refused because the limit was reached.
     package var refusedSeries = 0
     /// Dropped because the disk takes nothing and memory is full.
     package var refused = 0
+    /// Since the store was made, as with what came too late.
+    package var refusedEver = 0
     /// Records of slots and days: held, replaced versions counted where they stand in different runs; refused; and
     /// written over when their ring wrapped.
     package var records = 0

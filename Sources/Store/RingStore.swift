@@ -63,6 +63,8 @@ package final class RingStore {
     var settledToken: UInt64 = 0
     var counters = StoreStatistics()
     var recordsWithoutRoom = 0
+    /// Before the store was opened.
+    let earlierDrops: Catalog.Drops
     var unreadable: [UInt64: Int] = [:]
     var cache = PageCache()
     /// Where `verify` reads to: it shall see the disk and not the cache.
@@ -168,6 +170,7 @@ package final class RingStore {
         identity = found.identity
         recovery = found.report
         catalog = found.catalog
+        earlierDrops = found.catalog.drops
         unsafe unshared = found.head
         journal = found.journal
         archive = found.archive
@@ -318,6 +321,8 @@ package final class RingStore {
         numbers.tierPages = Tier.allCases.map(layout.tierPages)
         numbers.usedTierPages = tiers.map(\.ring.usedPages)
         numbers.records = tiers.reduce(0) { $0 + $1.ring.samples + $1.head.count }
+        numbers.tooLateEver = drops.tooLate
+        numbers.refusedEver = drops.refused
         numbers.appended = head.added
         numbers.duplicates = head.duplicates
         numbers.shortened = head.shortened

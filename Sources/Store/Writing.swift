@@ -51,8 +51,10 @@ extension RingStore {
     /// Writes what is new. When it returns, a killed process loses nothing up to the ticket; once `durable` has reached
     /// it, neither does a power cut. Does nothing where nothing is new. After an error everything is kept, and the next
     /// commit tries again.
+    /// - Parameter isLast: nobody will commit after this.
     @discardableResult
-    package func commit() throws(StoreError) -> Ticket {
+    package func commit(isLast: Bool = false) throws(StoreError) -> Ticket {
+        noteDrops(isLast: isLast)
         guard cursor < head.end || catalog.isDirty else { return Ticket(end: cursor) }
         if !isSettled { try syncNow() }
         if isOutdated { try upgrade() }
@@ -67,6 +69,22 @@ extension RingStore {
             if cursor < head.end { try writeJournal() }
         }
         return Ticket(end: cursor)
+    }
+
+    var drops: Catalog.Drops {
+        Catalog.Drops(
+            tooLate: earlierDrops.tooLate + counters.tooLate, refused: earlierDrops.refused + counters.refused)
+    }
+
+    /// A disk that is worn by a page for each sample that comes too late would be badly served: so they are written when
+    /// they are an eighth more than were written before, and at the end.
+    private func noteDrops(isLast: Bool) {
+        let (new, old) = (drops, catalog.drops)
+        guard isLast || new.tooLate > old.tooLate + old.tooLate / 8 || new.refused > old.refused + old.refused / 8
+        else {
+            return
+        }
+        catalog.note(new)
     }
 
     /// There is something that a sync would make durable.

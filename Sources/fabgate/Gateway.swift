@@ -148,7 +148,7 @@ final class Gateway {
         pusher?.stop()
         hub.settle(at: now())
         hub.writeSlots(upTo: now().wall, isEnd: true)
-        commit()
+        commit(isLast: true)
         let region = region
         disk.run { try? region.sync() }
         disk.stop()
@@ -196,9 +196,9 @@ final class Gateway {
 
     /// What arrived survives the end of this process from here on; false where it does not.
     @discardableResult
-    private func commit() -> Bool {
+    private func commit(isLast: Bool = false) -> Bool {
         do {
-            _ = try hub.store.commit()
+            _ = try hub.store.commit(isLast: isLast)
             hub.storeWorks()
             return true
         } catch {

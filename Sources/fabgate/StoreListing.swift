@@ -25,6 +25,11 @@ enum StoreListing {
                     "\(tier)", nil, pages: numbers.usedTierPages[index], of: numbers.tierPages[index],
                     span: store.span(of: tier), numbers.tierRetention[index]))
         }
+        if numbers.tooLateEver + numbers.refusedEver > 0 {
+            lines.append(
+                "dropped   at least \(numbers.tooLateEver) samples that came too late and \(numbers.refusedEver) that found "
+                    + "no room, since the store was made")
+        }
         lines.append("opened    \(store.recovery)")
         if numbers.lost > 0 { lines.append("lost      \(numbers.lost) samples cannot be read any more") }
         return lines

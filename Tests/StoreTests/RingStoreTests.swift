@@ -182,6 +182,42 @@ struct RingStoreTests {
         }
     }
 
+    @Test("What was dropped is told to one who opens the store later, and costs few pages")
+    func dropsAreKept() throws {
+        let work = try Workload(pages: 256, seed: 17)
+        work.store.lateness = .hours(1)
+        for hour in 0..<3 { try work.append(0, Workload.start + .hours(Int64(hour)), .number(1)) }
+        try work.commit()
+        try work.sync()
+        try work.commit()
+        let id = try #require(work.store.find(Workload.key(0))?.id)
+        let before = work.store.statistics.writtenBytes
+        for second in 0..<1000 {
+            work.store.append(id, Workload.start + .seconds(Int64(second)), .number(2))
+            try work.store.commit()
+            work.store.finishedSync(work.store.beginSync())
+        }
+        let dropped = work.store.statistics.tooLate
+        #expect(dropped > 990)
+        #expect(work.store.statistics.writtenBytes - before < 120 * 4096)
+        let killed = try RingStore(opening: work.disk)
+        #expect(killed.statistics.tooLate == 0)
+        #expect((dropped * 8 / 9...dropped).contains(killed.statistics.tooLateEver))
+        #expect(killed.find(Workload.key(0))?.id == id)
+        try work.store.commit(isLast: true)
+        let ended = try RingStore(opening: work.disk)
+        #expect(ended.statistics.tooLateEver == dropped)
+        #expect(ended.statistics.refusedEver == 0)
+        // Another series finds its place in front of the entry, and the count goes on.
+        ended.lateness = .hours(1)
+        let other = try #require(try ended.series(Workload.key(1), unit: nil, kind: .state))
+        ended.append(id, Workload.start + .seconds(5000), .number(2))
+        try ended.commit(isLast: true)
+        let again = try RingStore(opening: work.disk)
+        #expect(again.find(Workload.key(1))?.id == other)
+        #expect(again.statistics.tooLateEver == dropped + ended.statistics.tooLate)
+    }
+
     @Test("A full ring that holds writes over nothing, counts what it cannot take, and goes on when it may")
     func holds() throws {
         let work = try Workload(pages: 2 + 3 + 8 + 24, seed: 16)
