@@ -161,9 +161,15 @@ extension Hub {
         return min(slotsFrom, memory ?? slotsFrom)
     }
 
-    /// Whether everything that was ever known of a window still is, so that it can be computed whole.
+    /// Whether everything that was ever known of a window still is, so that it can be computed whole: memory has it, or
+    /// the tier, of which nothing is gone since.
     package func isWhole(_ window: Window) -> Bool {
-        window.start >= windows.wholeFrom || slotsFrom.map { $0 <= window.start } ?? false
+        guard window.start >= windows.wholeFrom || slotsFrom.map({ $0 <= window.start }) ?? false else { return false }
+        return machines.indices.allSatisfy { index in
+            let border = memory(of: index)
+            guard window.start < border, let series = machines[index].slotSeries else { return true }
+            return store.isWhole(series, in: .slots, from: window.start, to: min(window.end, border))
+        }
     }
 
     /// A window that was told before cannot be computed whole any more, and is not told again.

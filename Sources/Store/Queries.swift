@@ -282,7 +282,11 @@ extension RingStore {
             header.kind == tier.map(PageHeader.Kind.init) ?? .archive, PageHeader.isBodySound(page, region)
         else {
             if floors.isGone(sequence, tier) { wasOvertaken = true }
-            if tier == nil { unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0 }
+            if let tier {
+                self[tier].noteUnreadable(sequence)
+            } else {
+                unreadable[sequence] = archive.entry(sequence).map { Int($0.samples) } ?? 0
+            }
             return nil
         }
         if tier == nil, !unreadable.isEmpty { unreadable[sequence] = nil }

@@ -88,6 +88,7 @@ struct Recovered {
         for (tier, scan) in zip(Tier.allCases, tierScans) { chooseRuns(of: tier, scan, region) }
         reserveNumbers()
         replayJournal(region)
+        takeTierStock()
         settleJournal()
         candidates = [:]
         runOf = []

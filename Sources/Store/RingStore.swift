@@ -51,6 +51,10 @@ package final class RingStore {
     let epochFirst: UInt64
     /// The run that is written and not durable yet; its samples still stand in the head.
     var pending: PendingRun?
+    /// Where a ring's page should have been written, which the disk refused last.
+    var refusedPage: Int?
+    /// The last sync came back with an error.
+    var isSyncFailing = false
     /// What was found on opening has been synced: it may come from a killed process and be in the system's cache alone.
     var isSettled: Bool
     var superblocksToMend: [Int]
@@ -276,7 +280,7 @@ package final class RingStore {
                 try commit()
                 if pending != nil { try syncNow() }
                 guard !isEnough() else { break }
-                if pending == nil { try seal(merging: true) }
+                if pending == nil, !isSyncFailing { try seal(merging: true) }
                 try syncNow()
             }
         } catch {

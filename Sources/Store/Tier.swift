@@ -151,14 +151,51 @@ struct TierStore {
     var ring: ArchiveIndex
     /// Sequences of the ring's pages that opening found damaged.
     private var damaged: [UInt64] = []
+    /// The latest start that a page may have had which is gone. Of records up to then some may be missing, and others may
+    /// be older versions.
+    private(set) var lostUpTo = Int64.min
 
     init(pages: Int) { ring = ArchiveIndex(pages: pages) }
 
+    /// Opening found a page that should be there and is not, after the runs were chosen.
     mutating func noteDamage(_ sequence: UInt64) { damaged.append(sequence) }
 
-    /// A page is about to be written, perhaps in the place of a damaged one.
-    mutating func willWrite(_ sequence: UInt64) {
+    /// After opening: what is gone, by what is there.
+    /// - Parameter newest: no record begins later.
+    /// - Parameter hasAll: the journal has all that came after the last run.
+    mutating func takeStock(newest: Int64, hasAll: Bool) {
+        // What stood before the first run has been written over, or part of that run has.
+        if let first = ring.runs.first, first.sequence > 1 { lost(upTo: last(after: 0, newest)) }
+        for sequence in damaged {
+            guard let end = ring.runs.last?.endSequence, sequence < end else {
+                // A run was begun, in the place of the oldest pages; or it was there, and has rotted.
+                let old = sequence - min(sequence, UInt64(ring.pages))
+                lost(upTo: hasAll ? last(after: old, newest) : newest)
+                continue
+            }
+            lost(upTo: last(after: sequence, newest))
+        }
+    }
+
+    /// No record of this page begins later: a page tells nothing any more, but the run after its own does.
+    private func last(after sequence: UInt64, _ newest: Int64) -> Int64 {
+        guard let own = ring.runs.firstIndex(where: { sequence < $0.endSequence }) else { return newest }
+        return ring.runs[(own + 1)...].first { $0.lastTime > .min }?.lastTime ?? newest
+    }
+
+    private mutating func lost(upTo start: Int64) { lostUpTo = max(lostUpTo, start) }
+
+    /// A page is about to be written, perhaps in the place of a damaged one. Gives back what the ring had there.
+    mutating func willWrite(_ sequence: UInt64) -> PageEntry? {
         damaged.removeAll { $0 % UInt64(ring.pages) == sequence % UInt64(ring.pages) }
+        guard let old = ring.clear(sequence) else { return nil }
+        lost(upTo: old.lastTime)
+        return old
+    }
+
+    /// Reading found a page damaged.
+    mutating func noteUnreadable(_ sequence: UInt64) {
+        if let entry = ring.entry(sequence) { lost(upTo: entry.lastTime) }
     }
 
     /// The ring lacks a page: what stood there must come from elsewhere.
@@ -197,6 +234,16 @@ extension RingStore {
     package func records(_ id: SeriesID, in tier: Tier, from: Instant, to: Instant) -> [TierRecord] {
         guard from < to, head.isKnown(id.raw) else { return [] }
         return records(UInt16(truncatingIfNeeded: id.raw), in: tier, from.milliseconds, to.milliseconds)
+    }
+
+    /// Whether `records` gives all that was ever put there, each in its newest version: no page that may have held some
+    /// of it has been written over or become unreadable.
+    package func isWhole(_ id: SeriesID, in tier: Tier, from: Instant, to: Instant) -> Bool {
+        guard from < to, head.isKnown(id.raw) else { return true }
+        let pages = self[tier].ring.pages(
+            of: UInt16(truncatingIfNeeded: id.raw), from.milliseconds, to.milliseconds)
+        for sequence in pages where sound(sequence, tier) == nil { return false }
+        return from.milliseconds > self[tier].lostUpTo
     }
 
     func records(_ series: UInt16, in tier: Tier, _ from: Int64, _ to: Int64) -> [TierRecord] {
@@ -370,10 +417,9 @@ extension RingStore {
             var bytes = body
             header.write(to: &bytes, page: page, identity: identity, layout: layout)
             self[tier].ring.next = header.sequence + 1
-            self[tier].willWrite(header.sequence)
             floors.willWrite(header.sequence, tier, pages: layout.tierPages(tier))
-            if let old = self[tier].ring.clear(header.sequence) { counters.overwrittenRecords += Int(old.samples) }
-            if let error = write(bytes, page: page) { return error }
+            if let old = self[tier].willWrite(header.sequence) { counters.overwrittenRecords += Int(old.samples) }
+            if let error = writeRing(bytes, page: page) { return error }
             entries.append(PageEntry(header))
             run.widen(entries[index])
         }

@@ -78,13 +78,14 @@ extension Recovered {
     }
 
     /// Between two runs, a page that cannot be read was a run of its own, or all that is left of one. Of a run that was
-    /// left out on purpose, another page stands there.
+    /// left out on purpose, another page stands there; and a blank one is a place that the disk refused.
     private mutating func noteGaps(of tier: Tier, _ ring: ArchiveIndex, _ scan: TierScan, torn: UInt64) {
         let pages = UInt64(ring.pages)
         // What comes before has been written over.
         var end = ring.next + torn > pages ? ring.next + torn - pages : 1
         for run in ring.runs {
-            for sequence in min(end, run.sequence)..<run.sequence where scan.runOf[ring.place(sequence)] == 0 {
+            for sequence in min(end, run.sequence)..<run.sequence
+            where scan.runOf[ring.place(sequence)] == 0 && !scan.isBlank[ring.place(sequence)] {
                 let isLeftOut = scan.candidates.contains { first, header in
                     (first..<first + UInt64(header.runPages)).contains(sequence)
                 }
@@ -140,6 +141,15 @@ extension Recovered {
         var reader = TierChunkReader(span, used: Int(bytes.integer(UInt16.self, at: 6)))
         while let chunk = reader.next(span) { isNamed = isNamed && catalog.info(chunk.series) != nil }
         return isNamed
+    }
+
+    /// What of the tiers is gone.
+    mutating func takeTierStock() {
+        let samples = max(archive.runs.last?.lastTime ?? .min, head.records.map(\.time).max() ?? .min)
+        for tier in tiers.indices {
+            let newest = max(samples, tiers[tier].ring.runs.last?.lastTime ?? .min)
+            tiers[tier].takeStock(newest: newest, hasAll: isJournaled(tiers[tier].end, durable))
+        }
     }
 
     /// Keeps the records of tiers before the end of the archive that no ring has.

@@ -62,6 +62,8 @@ extension RingStore {
         try writeCatalog()
         try writeJournal()
         let unsealed = head.weight - (pending?.weight ?? 0)
+        // A run that no sync confirms is written anew, in places where something else stands.
+        guard !isSyncFailing else { return Ticket(end: cursor) }
         if unsealed >= layout.sealWeight || journal.next - journal.sealed >= UInt64(journal.pages / 2) {
             // The samples are safe in the journal. When that has no room left, the error comes out there.
             do { try seal() } catch {}
@@ -107,6 +109,7 @@ extension RingStore {
         guard token.number > settledToken else { return }
         settledToken = token.number
         isSettled = true
+        isSyncFailing = false
         durableEnd = max(durableEnd, token.end)
         catalog.finishedSync()
         guard let pending, pending.run.sequence == token.run, token.end >= pending.needs else { return }
@@ -119,6 +122,7 @@ extension RingStore {
         guard token.number > settledToken else { return }
         settledToken = token.number
         counters.failedSyncs += 1
+        isSyncFailing = true
         journal.open = nil
         catalog.failedSync()
         pending = nil
@@ -235,7 +239,7 @@ extension RingStore {
         for _ in 0..<3 where !journal.hasRoom {
             // Its records of tiers wait for the very room that it should make.
             if let waiting = pending, waiting.needs > cursor { pending = nil }
-            if pending == nil { try seal(merging: true) }
+            if pending == nil, !isSyncFailing { try seal(merging: true) }
             try syncNow()
             if cursor == head.first { try freeOldRecords() }
         }
@@ -254,6 +258,7 @@ extension RingStore {
     func seal(merging: Bool = false) throws(StoreError) {
         if pending != nil { try syncNow() }
         guard pending == nil, cursor > head.first else { return }
+        try askDisk()
         // While the two newest runs are still those that opening found.
         mendSlots()
         try holdBack(2 * (lastRunPages + 1))
@@ -287,6 +292,23 @@ extension RingStore {
             return
         }
         throw StoreError(.io, "the archive takes no pages, samples stay in the journal: \(last?.description ?? "")")
+    }
+
+    /// Where the disk refused a page of a ring, its place is tried first. A run takes new places each time it is tried,
+    /// and gives up what stood there: a disk that takes nothing for hours would cost all that is stored.
+    private func askDisk() throws(StoreError) {
+        guard let page = refusedPage else { return }
+        if let error = write([UInt8](repeating: 0, count: Layout.pageSize), page: page) {
+            throw StoreError(.io, "the rings still take no pages, samples stay in the journal: \(error)")
+        }
+        refusedPage = nil
+    }
+
+    /// Writes a page of a ring. What stood in its place has been given up.
+    func writeRing(_ bytes: [UInt8], page: Int) -> RegionError? {
+        let error = write(bytes, page: page)
+        refusedPage = error == nil ? nil : page
+        return error
     }
 
     /// Throws where so many more pages would write over samples that are still needed and the policy is to hold.
@@ -327,7 +349,7 @@ extension RingStore {
             header.write(to: &bytes, page: page, identity: identity, layout: layout)
             archive.next = header.sequence + 1
             forget(header.sequence)
-            if let error = write(bytes, page: page) { return error }
+            if let error = writeRing(bytes, page: page) { return error }
             entries.append(PageEntry(header))
             run.widen(entries[index])
         }

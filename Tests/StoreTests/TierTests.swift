@@ -56,6 +56,109 @@ struct TierTests {
         }
     }
 
+    enum Stubbornness: CaseIterable { case takesNothing, confirmsNothing }
+
+    @Test("A disk that refuses for hours costs nothing that is stored", arguments: Stubbornness.allCases)
+    func refuses(how: Stubbornness) throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 200, seed: 11)
+        work.disk.isRecording = false
+        var id: SeriesID?
+        var second = Int64(0)
+        func live(_ rounds: Int) throws {
+            for _ in 0..<rounds {
+                for _ in 0..<12 {
+                    second += 5
+                    try work.append(2, Workload.start + .seconds(second), .number(Double(second % 977) * 1.37))
+                }
+                id = work.store.find(Workload.key(2))?.id
+                let slot = Instant(milliseconds: (Workload.start + .seconds(second)).milliseconds / 900_000 * 900_000)
+                work.store.put(TierRecord(series: try #require(id), start: slot, fields: [second, 77]), in: .slots)
+                do { try work.store.commit() } catch {}
+            }
+        }
+        for _ in 0..<200 {
+            try live(10)
+            try work.sync()
+        }
+        let series = try #require(id)
+        let before = work.store.records(series, in: .slots, from: .distantPast, to: .distantFuture)
+        let used = work.store.statistics.usedPages
+        #expect(before.count > 100)
+        #expect(work.store.statistics.overwrittenSamples == 0)
+        work.disk.failing = how == .takesNothing ? 0..<Int.max : 0..<0
+        work.disk.refusesSync = how == .confirmsNothing
+        for _ in 0..<300 {
+            try live(1)
+            let token = work.store.beginSync()
+            do {
+                try work.disk.sync()
+                work.store.finishedSync(token)
+            } catch {
+                work.store.failedSync(token)
+            }
+        }
+        work.disk.failing = 0..<0
+        work.disk.refusesSync = false
+        try live(10)
+        try work.sync()
+        // Some places were tried, and lie ahead of what is stored.
+        #expect(work.store.statistics.overwrittenSamples == 0)
+        #expect(work.store.statistics.overwrittenRecords == 0)
+        #expect(work.store.statistics.usedPages >= used)
+        #expect(work.store.isWhole(series, in: .slots, from: Workload.start, to: .distantFuture))
+        #expect(Workload.answers(work.store) == Workload.expected(work.entries))
+        try work.reopen()
+        #expect(Workload.answers(work.store) == Workload.expected(work.entries))
+        let after = work.store.records(series, in: .slots, from: .distantPast, to: .distantFuture)
+        #expect(after.prefix(before.count - 1) == before.prefix(before.count - 1))
+        #expect(work.store.isWhole(series, in: .slots, from: Workload.start, to: .distantFuture))
+        #expect(work.store.recovery.lostRecords == 0)
+    }
+
+    @Test("What was written over or has rotted is not whole, nor what came before it")
+    func knowsWhatIsGone() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 40, seed: 3)
+        for round in 0..<2000 {
+            let start = Workload.start + .minutes(15 * Int64(round))
+            for second in 0..<10 { try work.append(2, start + .seconds(Int64(second * 80)), work.value(2)) }
+            let id = try #require(work.store.find(Workload.key(2))?.id)
+            work.store.put(
+                TierRecord(
+                    series: id, start: start,
+                    fields: [Int64](repeating: 0, count: 12).map { _ in
+                        Int64.random(in: 0..<1 << 40, using: &work.random)
+                    }), in: .slots)
+            try work.commit()
+            if round % 10 == 0 { try work.sync() }
+        }
+        try work.sync()
+        let end = Workload.start + .minutes(15 * 2000)
+        let id = try #require(work.store.find(Workload.key(2))?.id)
+        var oldest = Workload.start
+        for store in [work.store, try RingStore(opening: SimulatedDisk(bytes: work.disk.bytes))] {
+            oldest = try #require(store.oldest(in: .slots))
+            #expect(oldest > Workload.start)
+            #expect(!store.isWhole(id, in: .slots, from: oldest - .minutes(15), to: end))
+            let middle = oldest + (end - oldest) / 2
+            #expect(store.isWhole(id, in: .slots, from: middle, to: end))
+        }
+        // One page after the other rots under the open store and before it is opened.
+        var lost = 0
+        for page in 13..<work.disk.size / 4096 {
+            var bytes = work.disk.bytes
+            bytes[page * 4096 + 1500] ^= 4
+            let store = try RingStore(opening: SimulatedDisk(bytes: bytes))
+            let kept = store.records(id, in: .slots, from: .distantPast, to: .distantFuture).map(\.start)
+            for round in 0..<2000 {
+                let start = Workload.start + .minutes(15 * Int64(round))
+                guard start >= oldest, !kept.contains(start) else { continue }
+                lost += 1
+                #expect(!store.isWhole(id, in: .slots, from: start, to: start + .minutes(15)), "page \(page), \(start)")
+            }
+        }
+        #expect(lost > 100)
+    }
+
     @Test("Nothing is refused where nobody syncs: a run that waits for one is not all that can make room")
     func fillsWithoutSync() throws {
         let work = try Workload(pages: 2 + 3 + 8 + 400, seed: 5)
