@@ -111,13 +111,13 @@ package struct SimulationAudit: Sendable {
                 configuration.devices[index].driver.channels.first { $0.name == "energy" }?.resolution
             }
             let teller = machine.devices.map { configuration.devices[$0].silence }.min() ?? .hours(1)
-            // Grbl's driver believes a state that two reports agree on.
-            let isGrbl = machine.devices.contains { configuration.devices[$0].driverName == "grbl" }
+            // Grbl's driver believes a state that two reports in a row agree on.
+            let grbl = machine.devices.first { configuration.devices[$0].driverName == "grbl" }
             var afterwards = Duration.zero
             if case .press(let rule) = machine.source { afterwards = rule.shotsWithin }
             return MachineKnowledge(
                 resolution: max(1, meters.reduce(0, +)), silence: teller, afterwards: afterwards,
-                confirmations: isGrbl ? 2 : 1)
+                agreeWithin: grbl.flatMap { configuration.devices[$0].every }.map { $0 + .seconds(1) })
         }
         jobWords = [[MachineKnowledge.Word]](repeating: [], count: machines.count)
         presses = machines.map { $0.material.tellsByShots ? PressKnowledge() : nil }

@@ -25,17 +25,18 @@ struct MachineKnowledge {
     let silence: Duration
     /// Its state follows what was said by so much, beside the words' own delay.
     let afterwards: Duration
-    /// So many words make it believe a state.
-    let confirmations: Int
+    /// Where it believes a state that two words in a row agree on: they are no further apart. A word that is missing
+    /// between them says nothing, and the two around it are not in a row.
+    let agreeWithin: Duration?
     private(set) var states: [Word] = []
     private(set) var counters: [Word] = []
     /// Times of which its energy, or its state, can be wrong: the counter was in doubt, or the gateway off.
     private var doubts: [Doubt] = []
     private(set) var blind: [(from: Instant, to: Instant)] = []
 
-    init(resolution: Double, silence: Duration, afterwards: Duration, confirmations: Int) {
+    init(resolution: Double, silence: Duration, afterwards: Duration, agreeWithin: Duration?) {
         self.resolution = resolution
-        self.confirmations = confirmations
+        self.agreeWithin = agreeWithin
         self.silence = silence
         self.afterwards = afterwards
     }
@@ -147,7 +148,9 @@ struct MachineKnowledge {
 
     private func arrival(after time: Instant) -> Instant {
         guard let first = states.firstIndex(where: { $0.said >= time }) else { return .distantFuture }
-        return first + confirmations <= states.count ? states[first + confirmations - 1].arrived : .distantFuture
+        guard let agreeWithin else { return states[first].arrived }
+        let second = states.indices.dropFirst(first + 1).first { states[$0].said - states[$0 - 1].said <= agreeWithin }
+        return second.map { states[$0].arrived } ?? .distantFuture
     }
 
     /// Milliseconds of [from, to) that the spans cover together.
