@@ -10,6 +10,8 @@ protocol LabPart: Sendable {
     var next: Instant { get }
     /// For people: what it does now.
     var doing: String { get }
+    /// mm of filament that it has really used; nil where none is.
+    var filament: Double? { get }
     /// Lives up to `next`.
     mutating func tick(_ out: inout [Emission])
     /// Bytes on a wire, of which some may be for it; what it answers.
@@ -27,6 +29,7 @@ protocol LabPart: Sendable {
 }
 
 extension LabPart {
+    var filament: Double? { nil }
     mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] { [] }
     mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] { [] }
     func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])? { nil }

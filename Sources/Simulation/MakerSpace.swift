@@ -266,6 +266,11 @@ package struct MakerSpace: SimulatedPlace {
         return Truth(records, start: start, until: now)
     }
 
+    /// mm of filament that a machine has really used; nil where nothing is printed, or nobody could know.
+    package func filament(of machine: String) -> Double? {
+        places.firstIndex { $0.machine == machine }.flatMap { parts[$0].filament }
+    }
+
     package mutating func cutPower(of machine: String) -> Bool {
         guard let index = places.firstIndex(where: { $0.machine == machine }) else { return false }
         defer {

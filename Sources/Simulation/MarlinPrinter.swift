@@ -46,6 +46,7 @@ struct MarlinPrinter: PluggedPart {
 
     var record: MachineRecord { session.record }
     var doing: String { isHalted ? "halted" : session.doing }
+    var filament: Double? { session.filamentInAll }
     var load: ElectricalLoad {
         ElectricalLoad(watts: Double(record.energy.power) / 1000, factor: 0.62, supply)
     }

@@ -148,6 +148,14 @@ private struct BoardHall {
             })
     }
 
+    /// µm.
+    func filament(_ machine: String) -> Int64 {
+        let index = printers.machines.firstIndex(of: machine) ?? 0
+        return hub.sum(
+            of: index, from: printers.start.floor(to: .hours(1)), to: now.wall.floor(to: Slot.length) + Slot.length
+        ).filament
+    }
+
     func states(_ index: Int) -> (told: Slot, real: [MachineState: Int64]) {
         let (from, to) = (printers.start.floor(to: .hours(1)), now.wall.floor(to: Slot.length))
         let real = printers.truth.stateMilliseconds(printers.machines[index], from: from, to: to)
@@ -225,6 +233,25 @@ private struct BoardHall {
                 #expect(count <= real[outcome, default: 0], "seed \(seed), \(machine): \(told), really \(real)")
             }
         }
+    }
+
+    /// A board's own count of filament is asked for when a print has ended: what the machine used is known then, to the
+    /// centimetre that the board tells. What a board that halts has counted of its last print is lost with it.
+    @Test(arguments: [1, 2, 5] as [UInt64]) func filamentIsKnownAfterEachPrint(seed: UInt64) throws {
+        var hall = try BoardHall(seed: seed, start: Self.start)
+        try hall.live(.minutes(1))
+        var compared = 0
+        for _ in 0..<4 {
+            try hall.live(untilBefore: .seconds(-40), of: "printer-9")
+            let real = try #require(hall.printers.filament(of: "printer-9"))
+            let told = Double(hall.filament("printer-9")) / 1000
+            #expect(told <= real + 10, "seed \(seed): \(told) mm, really \(real) mm")
+            if hall.jobs("printer-9").real[.failed] == nil {
+                compared += 1
+                #expect(told >= real - 10 && real > 1000, "seed \(seed): \(told) mm, really \(real) mm")
+            }
+        }
+        #expect(compared > 0)
     }
 
     /// The gateway dies half a minute before prints end, and is back a minute later: what it remembers makes each of them

@@ -211,6 +211,7 @@ package struct Marlin: DeviceDriver {
     private mutating func report(_ outcome: JobOutcome?, _ out: inout Outbox) {
         guard let outcome else { return }
         out.report(Ch.job, event: outcome.rawValue)
+        plan.printEnded()
         guard !job.isOpen else { return }
         // The heaters' targets were the print's.
         highestTarget = nil

@@ -13,6 +13,8 @@ struct MarlinPlan {
     private var hasAskedCardReports = false
     private var hasCard = true
     private var hasStatistics = true
+    /// A print is over since the board's counts were asked for.
+    private var hasNewStatistics = false
     private var turn = 0
     private var turnsWithoutTemperature = 0
     private var turnsWithoutCard = 0
@@ -45,8 +47,11 @@ struct MarlinPlan {
         turn &+= 1
         turnsWithoutTemperature += 1
         turnsWithoutCard += 1
-        // Every hour at a turn in five seconds.
-        if turn % 720 == 3, hasStatistics { return "M78" }
+        // Every hour at a turn in five seconds, and when a print has ended: the board counts its filament then.
+        if hasStatistics, hasNewStatistics || turn % 720 == 3 {
+            hasNewStatistics = false
+            return "M78"
+        }
         if isPrinting, turn % 6 == 0 { return "M31" }
         // Reports that stay out are asked for, too; of both, the one that is older.
         let isCardDue = hasCard && turnsWithoutCard >= (canReportCard ? 4 : 1)
@@ -70,6 +75,8 @@ struct MarlinPlan {
     }
 
     mutating func gotNoReply() { if !wasBusy { asked = nil } }
+
+    mutating func printEnded() { hasNewStatistics = true }
 
     mutating func heardTemperature() { turnsWithoutTemperature = 0 }
     mutating func heardCard() { turnsWithoutCard = 0 }
