@@ -18,7 +18,7 @@ package struct Position: Hashable, Sendable, CustomStringConvertible {
 
 /// A YAML or JSON value with its place.
 package struct Document: Sendable {
-    package indirect enum Content: Sendable {
+    package enum Content: Sendable {
         case null
         /// Text as it stood. `isQuoted` tells `"5"` from `5`.
         case scalar(String, isQuoted: Bool)
@@ -103,6 +103,7 @@ package struct Fields: Sendable {
         self.entries = entries
         self.position = position
         self.what = what
+        asked.reserveCapacity(16)
     }
 
     /// `device laser-plug` rather than `device`, where the map says its id or name.
@@ -122,9 +123,12 @@ package struct Fields: Sendable {
     /// The value of a key, or nil; a null counts as absent.
     package mutating func value(_ key: String) -> Document? {
         asked.append(key)
-        guard let found = entries.first(where: { $0.key == key })?.value else { return nil }
-        if case .null = found.content { return nil }
-        return found
+        // In place: a configuration of a thousand devices is asked ten thousand times.
+        for index in entries.indices where entries[index].key == key {
+            if case .null = entries[index].value.content { return nil }
+            return entries[index].value
+        }
+        return nil
     }
 
     /// Where to point when a key is wrong or missing.

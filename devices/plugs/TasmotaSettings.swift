@@ -92,16 +92,18 @@ struct TasmotaSettings {
     }
 
     /// The layouts of topics, each with its last `/`. A recording may have any of the usual ones.
-    private static func layouts(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [String]? {
+    private static func layouts(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [[Substring]]? {
         let place = setup.fields.place("full_topic")
         guard var layout = setup.fields.text("full_topic", &problems) else {
             let usual = "%prefix%/%topic%/"
-            return setup.takesAnyAddress
+            let all =
+                setup.takesAnyAddress
                 ? [usual, "%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"] : [usual]
+            return all.map(parts)
         }
         if layout.utf8.last != UInt8(ascii: "/") { layout += "/" }
-        let filled = fill(layout, "p", "t")
         let words = parts(layout)
+        let filled = fill(words, "p", "t")
         guard words.contains("prefix"), words.contains("topic"), !filled.utf8.contains(0x25),
             TopicFilter.isTopic(filled)
         else {
@@ -111,7 +113,7 @@ struct TasmotaSettings {
                     + "for example `full_topic: \"%prefix%/%topic%/\"`, not '\(layout)'")
             return nil
         }
-        return [layout]
+        return [words]
     }
 
     private static func prefixes(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [String]? {
@@ -135,9 +137,9 @@ struct TasmotaSettings {
         layout.utf8.split(separator: UInt8(ascii: "%"), omittingEmptySubsequences: false).map(Substring.init)
     }
 
-    private static func fill(_ layout: String, _ prefix: String, _ topic: String) -> String {
+    private static func fill(_ layout: [Substring], _ prefix: String, _ topic: String) -> String {
         var filled = ""
-        for (index, part) in parts(layout).enumerated() {
+        for (index, part) in layout.enumerated() {
             switch (index % 2, part) {
             case (1, "prefix"): filled += prefix
             case (1, "topic"): filled += topic
