@@ -29,6 +29,10 @@ final class Gateway {
     private var pusher: CityPusher?
     private var server: HTTPServer?
     private var isSyncing = false
+    /// Messages since the last look at how many come.
+    private var heard = 0
+    /// More came at once than a lab sends, and what they took has not been given back.
+    private var isSwollen = false
     /// When the messages came that are read now.
     private var arrival: Now?
     private var tickTimer: TimerID?
@@ -219,9 +223,25 @@ final class Gateway {
     private func scheduleSync() {
         loop.after(configuration.store.sync) { [unowned self] in
             sync()
+            restAfterBurst()
             scheduleSync()
         }
     }
+
+    /// Once what a broker had kept, or a thousand plugs at once, is over, the room that it took goes back.
+    private func restAfterBurst() {
+        let rate = Double(heard) * 1000 / Double(max(1, configuration.store.sync.milliseconds))
+        heard = 0
+        if rate > Self.burst {
+            isSwollen = true
+        } else if isSwollen, rate < Gathering.quiet {
+            isSwollen = false
+            Memory.giveBack()
+        }
+    }
+
+    /// Messages a second.
+    private static let burst = 5000.0
 
     /// What was committed survives a power cut, once the worker has been there and back.
     private func sync() {
@@ -287,6 +307,7 @@ final class Gateway {
                 // What came in one go came at one time.
                 let now = arrival ?? self.now()
                 arrival = now
+                heard += 1
                 hub.message(payload, topic: topic, isRetained: isRetained, broker: index, at: now)
             },
             onTooLong: { [unowned self] in hub.tooLong() },

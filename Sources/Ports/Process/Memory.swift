@@ -12,28 +12,65 @@ package enum Memory {
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_MMAP_THRESHOLD, 256 << 10)
         mallopt(M_TRIM_THRESHOLD, 512 << 10)
+        mappedAtStart = Set(mappings("/proc/self/maps").map(\.range))
     }
 
-    /// Gives back what is free now, such as what only the start needed, also of code. Takes some milliseconds.
+    /// What was mapped when the program began, before there was a second thread.
+    private nonisolated(unsafe) static var mappedAtStart: Set<Range<UInt>> = []
+    /// Found once, at the first time that something is given back.
+    private nonisolated(unsafe) static var constants: [Range<UInt>]?
+
+    /// Gives back what is free now, such as what only the start needed, also of code and of constants in files. Takes some
+    /// milliseconds. On one thread only.
     package static func giveBack() {
         malloc_trim(0)
-        for range in codeOfFiles() {
+        let constants = constants ?? constantsOfFiles()
+        Memory.constants = constants
+        let code = mappings("/proc/self/maps").filter { $0.isFile && $0.rights == "r-xp" }.map(\.range)
+        for range in code + constants {
             // What is needed still comes back at the next touch, from the file or the system's cache of it.
             madvise(UnsafeMutableRawPointer(bitPattern: range.lowerBound), range.count, MADV_DONTNEED)
         }
     }
 
-    /// Where code of the program and its libraries lies: mapped from files and not to be written, so that nothing is lost
-    /// when it is dropped. Lines of `/proc/self/maps` (proc_pid_maps(5)):
+    /// Where constants lie that only the linker looked at, for the most part: symbols, names, relocations. Memory that may
+    /// not be written now and has no page of its own was never written: dropping it loses nothing. A table of addresses was
+    /// written before it was locked, and stays; so does whatever was loaded later, which might be half filled in.
+    private static func constantsOfFiles() -> [Range<UInt>] {
+        mappings("/proc/self/smaps").filter {
+            $0.isFile && $0.rights == "r--p" && $0.own == 0 && mappedAtStart.contains($0.range)
+        }.map(\.range)
+    }
+
+    private struct Mapping {
+        let range: Range<UInt>
+        let rights: Substring
+        let isFile: Bool
+        /// KiB that are not the file's any more; nil in `maps`, which does not tell.
+        var own: Int?
+    }
+
+    /// Lines of `/proc/self/maps` and, with more about each, of `smaps` (proc_pid_maps(5), proc_pid_smaps(5)):
     ///
     ///     7f2c1a228000-7f2c1a3bd000 r-xp 00028000 08:01 1317 /usr/lib/x86_64-linux-gnu/libc.so.6
-    private static func codeOfFiles() -> [Range<UInt>] {
-        guard let maps = try? Files.text("/proc/self/maps") else { return [] }
-        return maps.split(separator: "\n").compactMap { line in
+    ///     Anonymous:             0 kB
+    private static func mappings(_ path: String) -> [Mapping] {
+        guard let text = try? Files.text(path) else { return [] }
+        var found: [Mapping] = []
+        for line in text.split(separator: "\n") {
             let words = line.split(separator: " ", omittingEmptySubsequences: true)
-            guard words.count >= 6, words[1] == "r-xp", words[5].hasPrefix("/") else { return nil }
-            let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
-            return ends.count == 2 && ends[0] < ends[1] ? ends[0]..<ends[1] : nil
+            guard words.count >= 2 else { continue }
+            if words[0] == "Anonymous:", !found.isEmpty {
+                found[found.count - 1].own = Int(words[1])
+            } else if words.count >= 5, !words[0].hasSuffix(":") {
+                let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+                guard ends.count == 2, ends[0] < ends[1] else { continue }
+                found.append(
+                    Mapping(
+                        range: ends[0]..<ends[1], rights: words[1],
+                        isFile: words.count >= 6 && words[5].hasPrefix("/")))
+            }
         }
+        return found
     }
 }
