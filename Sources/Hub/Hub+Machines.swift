@@ -95,7 +95,9 @@ extension Hub {
             latest: [Latest?](repeating: nil, count: channels.count))
     }
 
-    /// Finds or makes every series. Where the store has no room for one more, its readings are counted and shown.
+    /// Finds every series, and makes those that usage follows from. Others are made when their channel speaks: most plugs
+    /// have channels that they never use, and each series takes room in memory and time at every start. Where the store
+    /// has no room for one more, its readings are counted and shown.
     mutating func openSeries() {
         func open(_ device: String, _ channel: String, _ unit: Unit?, _ kind: Kind) -> SeriesID? {
             do {
@@ -106,11 +108,21 @@ extension Hub {
             }
         }
         for index in devices.indices {
-            let id = devices[index].configuration.id
-            takeOver(devices[index].configuration.formerID, by: id)
+            let device = devices[index]
+            let id = device.configuration.id
+            takeOver(device.configuration.formerID, by: id)
             devices[index].onlineSeries = open(id, "online", .one, .gauge)
-            for (channel, description) in devices[index].channels.enumerated() where description.name != "online" {
-                devices[index].series[channel] = open(id, description.name, description.unit, description.kind)
+            let parts = device.terms.isEmpty ? [device.part] : device.terms
+            for (channel, description) in device.channels.enumerated() where description.name != "online" {
+                if parts.contains(where: { $0.roles[channel] != .none }) {
+                    let series = open(id, description.name, description.unit, description.kind)
+                    devices[index].series[channel] = series
+                    if series == nil { devices[index].unstored.insert(channel) }
+                } else if let known = store.find(SeriesKey(device: id, channel: description.name)),
+                    known.unit == description.unit, known.kind == description.kind
+                {
+                    devices[index].series[channel] = known.id
+                }
             }
         }
         for index in machines.indices where !machines[index].configuration.material.moulds.isEmpty {
@@ -118,16 +130,35 @@ extension Hub {
         }
         beatSeries = open(Self.ownDevice, "beat", nil, .event)
         waitingSeries = open(Self.ownDevice, Self.waitingChannel, nil, .event)
-        if devices.contains(where: { $0.series.contains(nil) && $0.channels.count > 1 }), storeTrouble == nil {
-            let missing = devices.flatMap { device in
-                device.channels.indices.filter { device.series[$0] == nil && device.channels[$0].name != "online" }
+        noteUnstored()
+    }
+
+    /// A channel spoke for the first time; nil where there is no room for its series.
+    mutating func openLate(_ channel: Int, of index: Int) -> SeriesID? {
+        guard !devices[index].unstored.contains(channel) else { return nil }
+        let description = devices[index].channels[channel]
+        let key = SeriesKey(device: devices[index].configuration.id, channel: description.name)
+        do {
+            if let series = try store.series(key, unit: description.unit, kind: description.kind) {
+                devices[index].series[channel] = series
+                return series
             }
-            if !missing.isEmpty {
-                storeTrouble =
-                    "the store holds no more than its limit of series; \(missing.count) channels are not stored. "
-                    + "Raise store.series_limit and start with a new store"
-            }
+        } catch {
+            storeTrouble = "\(error)"
         }
+        devices[index].unstored.insert(channel)
+        noteUnstored()
+        return nil
+    }
+
+    private static let isFull = "the store holds no more than its limit of series"
+
+    private mutating func noteUnstored() {
+        let missing = devices.reduce(0) { $0 + $1.unstored.count }
+        guard missing > 0, storeTrouble?.hasPrefix(Self.isFull) ?? true else { return }
+        storeTrouble =
+            "\(Self.isFull); \(missing) channels are not stored. Raise store.series_limit and start with a new store"
+        alertsMayDiffer = true
     }
 
     /// The series of a device's earlier name get its name, unless it has such a series already.

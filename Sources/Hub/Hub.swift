@@ -362,7 +362,7 @@ package struct Hub {
             return count(fault, of: index, at: time)
         }
         devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
-        if let series = devices[index].series[reading.channel] {
+        if let series = devices[index].series[reading.channel] ?? openLate(reading.channel, of: index) {
             put(series, time, StoredValue(reading.value))
             tally.stored += 1
         } else {

@@ -37,7 +37,10 @@ struct DeviceRuntime {
     var machine: Int? { part.machine }
     /// Which one it is of the devices that tell the machine's state; nil where its silence does not make it offline.
     var teller: Int? { part.presence.teller }
+    /// By channel; nil for one that has not spoken yet.
     var series: [SeriesID?]
+    /// Channels for which the store has no room.
+    var unstored: Set<Int> = []
     var onlineSeries: SeriesID?
     /// What its driver says that it is.
     var description: String?
