@@ -60,17 +60,30 @@ extension Hub {
         guard !isBeforeUsage else { return }
         for index in machines.indices {
             guard let series = machines[index].slotSeries, !machines[index].unwritten.isEmpty else { continue }
-            let slots = machines[index].usage.slots
-            for start in machines[index].unwritten.sorted() {
-                let instant = Instant(milliseconds: start)
-                guard isEnd || instant + Slot.length <= end else { continue }
-                machines[index].unwritten.remove(start)
-                // What was computed from half of its samples must not replace what was computed from all.
-                guard instant >= windows.wholeFrom else { continue }
-                store.put(
-                    TierRecord(series: series, start: instant, fields: slots.slot(startingAt: instant).fields),
-                    in: .slots)
+            let ready = machines[index].unwritten.filter { isEnd || Instant(milliseconds: $0) + Slot.length <= end }
+            guard !ready.isEmpty else { continue }
+            machines[index].unwritten.subtract(ready)
+            // What was computed from half of its samples must not replace what was computed from all.
+            writeSlots(ready.filter { Instant(milliseconds: $0) >= windows.wholeFrom }.sorted(), of: index, series)
+        }
+    }
+
+    /// A restart computes days of slots again, and most of them are what they were: those are not written once more.
+    private func writeSlots(_ starts: [Int64], of machine: Int, _ series: SeriesID) {
+        guard let first = starts.first, let last = starts.last else { return }
+        let slots = machines[machine].usage.slots
+        var known: [Int64: [Int64]] = [:]
+        if starts.count > 2 {
+            let (from, to) = (Instant(milliseconds: first), Instant(milliseconds: last + 1))
+            for record in store.records(series, in: .slots, from: from, to: to) {
+                known[record.start.milliseconds] = record.fields
             }
+        }
+        for start in starts {
+            let fields = slots.slot(startingAt: Instant(milliseconds: start)).fields
+            guard known[start] != fields else { continue }
+            store.put(
+                TierRecord(series: series, start: Instant(milliseconds: start), fields: fields), in: .slots)
         }
     }
 
