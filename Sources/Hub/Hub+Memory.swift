@@ -30,21 +30,34 @@ private struct Column {
             return numbers.append(1)
         }
         var left: Instant?
-        store.scan(id, from: part.from, to: part.to) { sample in
-            if times.count >= most, sample.time > from {
-                left = sample.time
-                return false
+        store.stretches(id, from: part.from, to: part.to) { columns, range in
+            var end = range.upperBound
+            if times.count + range.count > most {
+                end = range.lowerBound + max(0, most - times.count)
+                while end < range.upperBound, columns.times[end] <= from.milliseconds { end += 1 }
             }
-            times.append(sample.time.milliseconds)
-            if case .number(let number) = sample.value {
-                numbers.append(number)
-            } else {
-                others.append((numbers.count, sample.value))
-                numbers.append(.nan)
-            }
-            return true
+            take(columns, range.lowerBound..<end)
+            if end < range.upperBound { left = Instant(milliseconds: columns.times[end]) }
+            return end == range.upperBound
         }
         if let left { to = min(to, left) }
+    }
+
+    private mutating func take(_ columns: Columns, _ range: Range<Int>) {
+        times.append(contentsOf: columns.times[range])
+        guard columns.areNumbers else {
+            for index in range {
+                let value = columns.value(index)
+                if case .number(let number) = value {
+                    numbers.append(number)
+                } else {
+                    others.append((numbers.count, value))
+                    numbers.append(.nan)
+                }
+            }
+            return
+        }
+        numbers.append(contentsOf: columns.bits[range].lazy.map { Double(bitPattern: $0) })
     }
 
     /// Leaves only what lies before `end`.
@@ -55,6 +68,9 @@ private struct Column {
             if others.last?.index == numbers.count { others.removeLast() }
         }
     }
+
+    /// Of the next sample.
+    var time: Int64? { next < times.count ? times[next] : nil }
 
     /// Takes the next sample; its number, or its value where that is none.
     mutating func take() -> (number: Double, other: StoredValue?) {
@@ -401,14 +417,18 @@ extension Hub {
                 replay.columns[index].cut(at: stop)
                 budget -= replay.columns[index].times.count + Self.lookingCost
             }
-            while let index = Self.earliest(replay.columns) {
-                let time = Instant(milliseconds: replay.columns[index].times[replay.columns[index].next])
-                if time > replay.checkpointAt {
-                    machines[machine].checkpoints.append(UsageCheckpoint(replay.usage, at: replay.checkpointAt))
-                    replay.checkpointAt = time.floor(to: .hours(1)) + .hours(1)
+            while let (index, limit) = Self.earliest(replay.columns) {
+                let meaning = replay.inputs[index].meaning
+                // Its turn lasts until another one's begins: most of a machine's samples are of one or two series.
+                while let time = replay.columns[index].time, time < limit {
+                    let time = Instant(milliseconds: time)
+                    if time > replay.checkpointAt {
+                        machines[machine].checkpoints.append(UsageCheckpoint(replay.usage, at: replay.checkpointAt))
+                        replay.checkpointAt = time.floor(to: .hours(1)) + .hours(1)
+                    }
+                    let (number, other) = replay.columns[index].take()
+                    Self.give(number, other, meaning, to: &replay.usage, at: time)
                 }
-                let (number, other) = replay.columns[index].take()
-                Self.give(number, other, replay.inputs[index].meaning, to: &replay.usage, at: time)
             }
             replay.begin = stop
         }
@@ -423,18 +443,24 @@ extension Hub {
         usage.advance(to: to)
     }
 
-    /// The column whose next sample is the earliest; of equal ones the first.
-    private static func earliest(_ columns: [Column]) -> Int? {
+    /// The column whose next sample is the earliest, of equal ones the first; and the time from which on it is another
+    /// one's turn.
+    private static func earliest(_ columns: [Column]) -> (index: Int, limit: Int64)? {
         var earliest: Int?
         var time = Int64.max
-        for index in columns.indices where columns[index].next < columns[index].times.count {
-            let next = columns[index].times[columns[index].next]
+        var limit = Int64.max
+        for index in columns.indices {
+            guard let next = columns[index].time else { continue }
             if next < time {
+                // Those before it win where times are equal.
+                limit = earliest == nil ? limit : time
                 time = next
                 earliest = index
+            } else {
+                limit = min(limit, next &+ 1)
             }
         }
-        return earliest
+        return earliest.map { ($0, limit) }
     }
 
     private static func give(
