@@ -22,24 +22,31 @@ import Testing
             self.folder = folder
             self.peer = peer
             _ = try folder.write("password", "secret-of-mk4\n")
-            file = try Self.configuration(folder, port, "password", name: "fabgate.yaml")
+            file = try Self.configuration(folder, port, Self.login("\(folder.path)/password"), name: "fabgate.yaml")
         }
+
+        private static func login(_ file: String) -> String { "username: maker, password_file: \(file)" }
 
         /// The same with another password file.
         func configuration(password: String, name: String) throws -> String {
-            try Self.configuration(folder, port, password, name: name)
+            try Self.configuration(folder, port, Self.login("\(folder.path)/\(password)"), name: name)
+        }
+
+        /// The same with a key instead of a name and a password.
+        func configuration(key: String, name: String) throws -> String {
+            try Self.configuration(folder, port, "api_key_file: \(folder.path)/\(key)", name: name)
         }
 
         private static func configuration(
-            _ folder: PrivateFolder, _ port: String, _ password: String, name: String
+            _ folder: PrivateFolder, _ port: String, _ login: String, name: String
         ) throws -> String {
             try folder.write(
                 name,
                 """
                 lab: { id: "urn:fablabs:io:lab:test", timezone: Asia/Seoul }
                 devices:
-                  - { id: mk4, driver: prusalink, url: "http://127.0.0.1:\(port)", username: maker,
-                      password_file: \(folder.path)/\(password), every: 1 s }
+                  - { id: mk4, driver: prusalink, url: "http://127.0.0.1:\(port)",
+                      \(login), every: 1 s }
                 machines: [{ id: mk4, class: three_d_printing, devices: [mk4] }]
                 store: { path: \(folder.path)/store, size: 8 MiB }
 
@@ -125,6 +132,21 @@ import Testing
         try await eventually("its silence") { listen.log.contains("nothing listens there") ? true : nil }
         #expect(try await interrupt(listen) == 0)
         #expect(!FileManager.default.fileExists(atPath: "\(bench.folder.path)/store"))
+    }
+
+    @Test func aKeyOpensAsWellAsAPassword() async throws {
+        let bench = try await Bench()
+        try bench.become("PRINTING")
+        for (name, key, told) in [
+            ("right", "key-of-mk4", "mk4  /api/v1/status 200"), ("wrong", "another-key", "/api/v1/status 401"),
+        ] {
+            _ = try bench.folder.write("\(name)-key", "\(key)\n")
+            let file = try bench.configuration(key: "\(name)-key", name: "\(name).yaml")
+            let listen = try bench.start(["listen"], file, name: name)
+            try await eventually("the answer to the \(name) key") { listen.log.contains(told) ? true : nil }
+            #expect(try await interrupt(listen) == 0)
+            #expect(!listen.log.contains(key), "\(listen.log)")
+        }
     }
 
     @Test func aWrongPasswordIsToldAsOne() async throws {
