@@ -96,12 +96,9 @@ private struct Speech {
                     """.utf8)
             }),
         Speech(
-            name: "decode.octoprint_event", driver: "octoprint", topic: "octoPrint/event/PrinterStateChanged",
-            said: [("PAUSED", "Paused"), ("PRINTING", "Printing")].map { id, words in
-                Array(
-                    """
-                    {"state_id":"\(id)","state_string":"\(words)","_event":"PrinterStateChanged","_timestamp":1795424462}
-                    """.utf8)
+            name: "decode.octoprint_temperature", driver: "octoprint", topic: "octoPrint/temperature/tool0",
+            said: [("209.7", 1_795_424_462), ("210.2", 1_795_424_463)].map { degrees, time in
+                Array(#"{"_timestamp":\#(time),"actual":\#(degrees),"target":210.0}"#.utf8)
             }),
     ]
 }
