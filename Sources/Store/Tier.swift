@@ -154,6 +154,8 @@ struct TierStore {
     /// The latest start that a page may have had which is gone. Of records up to then some may be missing, and others may
     /// be older versions.
     private(set) var lostUpTo = Int64.min
+    /// What stood before the first run has been written over, or part of that run has.
+    var hadMore = false
 
     init(pages: Int) { ring = ArchiveIndex(pages: pages) }
 
@@ -164,8 +166,7 @@ struct TierStore {
     /// - Parameter newest: no record begins later.
     /// - Parameter hasAll: the journal has all that came after the last run.
     mutating func takeStock(newest: Int64, hasAll: Bool) {
-        // What stood before the first run has been written over, or part of that run has.
-        if let first = ring.runs.first, first.sequence > 1 { lost(upTo: last(after: 0, newest)) }
+        if hadMore { lost(upTo: last(after: 0, newest)) }
         for sequence in damaged {
             guard let end = ring.runs.last?.endSequence, sequence < end else {
                 // A run was begun, in the place of the oldest pages; or it was there, and has rotted.

@@ -73,6 +73,12 @@ extension Recovered {
         }
         for run in chosen.reversed() { ring.append(run) }
         tiers[Int(tier.rawValue)].ring = ring
+        if let first = ring.runs.first?.sequence {
+            // Places before it that are blank are such as the disk refused.
+            tiers[Int(tier.rawValue)].hadMore =
+                first > UInt64(ring.pages) || (1..<first).contains { !scan.isBlank[ring.place($0)] }
+                || ring.runs.last.map { $0.endSequence > UInt64(ring.pages) } ?? false
+        }
         noteGaps(of: tier, ring, scan, torn: torn)
         for sequence in ring.next..<ring.next + torn { tiers[Int(tier.rawValue)].noteDamage(sequence) }
     }

@@ -83,6 +83,8 @@ final class SimulatedDisk: Region, @unchecked Sendable {
     var failure = Failure.ioError
     /// Every sync fails.
     var refusesSync = false
+    /// Every write fails.
+    var refusesWrites = false
     /// Reads (from 1) that fail.
     var failingReads: Range<Int> = 0..<0
     var size: Int { bytes.count }
@@ -100,7 +102,7 @@ final class SimulatedDisk: Region, @unchecked Sendable {
     func write(_ data: [UInt8], at offset: Int) throws(RegionError) {
         precondition(offset >= 0 && offset + data.count <= bytes.count, "a write beyond the end")
         calls += 1
-        if failing.contains(calls) {
+        if failing.contains(calls) || refusesWrites {
             switch failure {
             case .ioError: throw RegionError("write: Input/output error", code: 5)
             case .noSpace: throw RegionError("write: No space left on device", code: 28)
