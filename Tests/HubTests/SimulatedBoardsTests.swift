@@ -126,16 +126,11 @@ private struct BoardHall {
     // MARK: what was told, and what really happened
 
     func jobs(_ machine: String) -> (told: [JobOutcome: Int], real: [JobOutcome: Int]) {
-        var told: [JobOutcome: Int] = [:]
-        if let series = hub.store.find(SeriesKey(device: machine, channel: "job")) {
-            hub.store.scan(series.id, from: printers.start, to: now.wall + .hours(1)) { sample in
-                if case .text(let name) = sample.value, let outcome = JobOutcome(rawValue: name) {
-                    told[outcome, default: 0] += 1
-                }
-                return true
-            }
-        }
-        return (told, printers.truth.jobs(machine, from: printers.start, to: now.wall + .hours(1)))
+        let end = now.wall + .hours(1)
+        return (
+            hub.store.jobs(of: machine, from: printers.start, to: end),
+            printers.truth.jobs(machine, from: printers.start, to: end)
+        )
     }
 
     /// Machines that are at a print just now; or, `heating`, only those whose print heats up.

@@ -97,16 +97,11 @@ private struct PrinterHall {
 
     /// Jobs of a machine by outcome: what the store holds, and what really happened.
     func jobs(_ machine: String) -> (told: [JobOutcome: Int], real: [JobOutcome: Int]) {
-        var told: [JobOutcome: Int] = [:]
-        if let series = hub.store.find(SeriesKey(device: machine, channel: "job")) {
-            hub.store.scan(series.id, from: printers.start, to: now.wall + .hours(1)) { sample in
-                if case .text(let name) = sample.value, let outcome = JobOutcome(rawValue: name) {
-                    told[outcome, default: 0] += 1
-                }
-                return true
-            }
-        }
-        return (told, printers.truth.jobs(machine, from: printers.start, to: now.wall + .hours(1)))
+        let end = now.wall + .hours(1)
+        return (
+            hub.store.jobs(of: machine, from: printers.start, to: end),
+            printers.truth.jobs(machine, from: printers.start, to: end)
+        )
     }
 }
 
@@ -178,5 +173,20 @@ extension PrinterHall {
         let (told, real) = hall.jobs("voron")
         #expect(told == real)
         #expect(real.values.reduce(0, +) > 1)
+    }
+}
+
+extension RingStore {
+    /// What it holds of a device's jobs, by outcome.
+    func jobs(of device: String, from: Instant, to: Instant) -> [JobOutcome: Int] {
+        var jobs: [JobOutcome: Int] = [:]
+        guard let series = find(SeriesKey(device: device, channel: "job")) else { return jobs }
+        scan(series.id, from: from, to: to) { sample in
+            if case .text(let name) = sample.value, let outcome = JobOutcome(rawValue: name) {
+                jobs[outcome, default: 0] += 1
+            }
+            return true
+        }
+        return jobs
     }
 }
