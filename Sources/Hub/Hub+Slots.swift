@@ -194,7 +194,7 @@ extension Hub {
         act(
             .log(
                 .error,
-                "the window \(name) changed, but the store has written over its slots; it is not told again, because it would be smaller than it was. A larger store keeps slots longer"
+                "the window \(name) is not told again, because it would be smaller than it was: some of its slots, or of those after it, have been written over or cannot be read any more. A larger store keeps slots longer; `fabgate store verify` names pages that cannot be read"
             ))
     }
 

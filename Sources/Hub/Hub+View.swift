@@ -172,10 +172,14 @@ extension Hub {
                 "\(name) says that it is idle, but draws \(watts) W",
                 "\(name)은(는) 대기 중이라고 하지만 \(watts) W를 소비합니다", machine: index, since: since)
         }
-        for window in refused {
+        if let window = refused.last {
+            // One for all: where a page has rotted, each hour of a week would have one of its own.
+            let more =
+                refused.count > 1 ? (" and \(refused.count - 1) before it", " 및 이전 \(refused.count - 1)개 구간") : ("", "")
             add(
-                .error, "slots/\(window)", "\(window) changed, but its slots are gone; it is not sent again",
-                "\(window) 구간이 바뀌었지만 슬롯이 덮어써져 다시 보내지 않습니다")
+                .error, "slots/gone",
+                "\(window)\(more.0): not sent again, because slots behind it were written over or cannot be read",
+                "\(window)\(more.1): 슬롯이 덮어써졌거나 읽을 수 없어 다시 보내지 않습니다")
         }
         // By index here and below: a copy of all that is known of a device or a machine, each minute, is dear.
         for index in devices.indices {
