@@ -247,12 +247,16 @@ package struct WindowSchedule: Sendable {
     mutating func begin(memory: Instant, isWhole: Bool, newest: Instant, slots: Instant?) {
         // The first values after a cut are no use: counters need one to start from.
         wholeFrom = isWhole ? Window.containing(memory, .day, in: zone).start : memory + .hours(1)
-        // What was not final yet when the gateway ended is looked at again. Most of it is no news.
-        let open = newest - finalAfter - .hours(48)
+        // What may have changed unseen when the gateway ended is looked at again, most of which is no news: all that memory
+        // computes, and what had just ended. Older windows stand in slots that nothing changes; what the city lacks of
+        // them it tells.
+        let open = min(memory, newest - .hours(3))
+        // Beside that, windows that became final while nobody was there.
+        let final = newest - finalAfter - .hours(48)
+        let least = slots ?? max(memory, isWhole ? .distantPast : wholeFrom)
         for grain in Window.Grain.allCases {
-            offered[grain] =
-                slots.map { max($0, open) } ?? max(memory, isWhole ? .distantPast : wholeFrom)
-            finished[grain] = offered[grain]
+            offered[grain] = slots == nil ? least : max(least, open, final)
+            finished[grain] = slots == nil ? least : max(least, final)
         }
     }
 

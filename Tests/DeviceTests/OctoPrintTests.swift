@@ -200,6 +200,25 @@ import Testing
         #expect(printer.hears("octoPrint/event/PrintDone", #"{"path":"b","_timestamp":30}"#).contains("job=completed"))
     }
 
+    /// FINISHING is said just before the end. After it, or once more, it begins no print.
+    @Test func whatComesAfterAnEndBeginsNoPrint() throws {
+        var printer = try MessageBench.made(OctoPrint.self)
+        func says(_ state: String, _ time: Int) -> [String] {
+            printer.hears(
+                "octoPrint/event/PrinterStateChanged", "{\"state_id\":\"\(state)\",\"_timestamp\":\(time)}")
+        }
+        _ = printer.hears("octoPrint/event/PrintStarted", #"{"_timestamp":10}"#)
+        _ = says("PRINTING", 10)
+        #expect(printer.hears("octoPrint/event/PrintDone", #"{"_timestamp":19}"#).contains("job=completed"))
+        #expect(says("FINISHING", 19) == [])
+        #expect(says("OPERATIONAL", 19) == ["state=idle (OPERATIONAL)"])
+        // The end of the next is lost.
+        _ = printer.hears("octoPrint/event/PrintStarted", #"{"_timestamp":30}"#)
+        #expect(says("FINISHING", 38) == ["state=running (FINISHING)"])
+        #expect(says("OPERATIONAL", 39) == ["job=unknown", "state=idle (OPERATIONAL)"])
+        #expect(says("FINISHING", 38) == [])
+    }
+
     /// OctoPrint's clock has whole seconds; the messages differ all the same.
     @Test func twoPrintsThatEndWithinASecondCountBoth() throws {
         var printer = try MessageBench.made(OctoPrint.self)

@@ -191,6 +191,7 @@ package struct OctoPrint: DeviceDriver {
             guard let id = event.stateID.flatMap({ JSONScanner.text($0, b) }) else {
                 return out.note(.badValue, "PrinterStateChanged has no state_id")
             }
+            if id == "FINISHING" || id == "CANCELLING", job.hasEnded(since: event.second) { break }
             changed(to: id, &out)
         case "PrintPaused": paused(name, &out)
         case "PrintResumed": printing(name, &out)
@@ -273,7 +274,7 @@ package struct OctoPrint: DeviceDriver {
         if outcome == .completed { used(share: 1, &out) }
         pendingEnd = nil
         counts = nil
-        let isCounted = job.ended(event.identity)
+        let isCounted = job.ended(event.identity, at: event.second)
         if isCounted { out.report(Ch.job, event: outcome.rawValue) }
         if let time = event.time, isCounted || job.wasToldAgain { out.report(Ch.jobTime, of: channels, time) }
         if isCounted, event.hasBadTime { out.note(.badValue, "the time of a print is no number") }

@@ -5,6 +5,8 @@ struct OctoPrintEvent {
     /// By which a message that comes twice is known: all of its bytes, among them OctoPrint's own second. nil where it
     /// says no second.
     private(set) var identity: UInt64?
+    /// OctoPrint's own time of it, in whole s since 1970.
+    private(set) var second: Double?
     private(set) var stateID: Range<Int>?
     private(set) var reason: Range<Int>?
     /// The file's path, by which two prints are told apart; it goes no further.
@@ -16,7 +18,8 @@ struct OctoPrintEvent {
     mutating func read(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
         guard json.beginObject(b) else { return }
         while let key = json.nextKey(b) {
-            if JSONScanner.equals(key, "_timestamp", b), json.number(b) != nil {
+            if JSONScanner.equals(key, "_timestamp", b), let number = json.number(b) {
+                second = number
                 identity = JobKey.of([b.indices], b)
             } else if JSONScanner.equals(key, "state_id", b), let text = json.string(b) {
                 stateID = text

@@ -27,6 +27,8 @@ struct OctoPrintJob {
     private var starts = SeenEvents()
     private var ends = SeenEvents()
     private var others = SeenEvents()
+    /// OctoPrint's second of the last end.
+    private var lastEnd: Double?
     /// The last end was one that had been told before.
     private(set) var wasToldAgain = false
 
@@ -70,9 +72,15 @@ struct OctoPrintJob {
         return isMissed ? guess : nil
     }
 
-    /// Any other event. Returns whether it was told before, while a print is on: it is about the time before that, or
-    /// nothing new about it.
-    mutating func isOld(_ event: UInt64?) -> Bool { !others.isNew(event) && isOpen }
+    /// Any other event. Returns whether it was told before: it is about the time before, or nothing new. What comes first
+    /// after the link was opened counts all the same, because there is nothing better.
+    mutating func isOld(_ event: UInt64?) -> Bool { !others.isNew(event) && (isOpen || !isFirst) }
+
+    /// Whether a print that is about to end has ended already: the two messages came in the other order.
+    func hasEnded(since second: Double?) -> Bool {
+        guard let second, let lastEnd, !isOpen else { return false }
+        return second <= lastEnd
+    }
 
     /// The printer shows that it prints.
     mutating func printing() { open(phase == .started ? .started : .found) }
@@ -90,9 +98,10 @@ struct OctoPrintJob {
     /// Whether an end is one that was told before, and another print began since, which is still on.
     func isPast(end event: UInt64?) -> Bool { phase == .started && ends.contains(event) }
 
-    /// PrintDone or PrintFailed, `event` being the message's identity. Returns whether it counts.
-    mutating func ended(_ event: UInt64?) -> Bool {
+    /// PrintDone or PrintFailed, `event` being the message's identity and `second` its time. Returns whether it counts.
+    mutating func ended(_ event: UInt64?, at second: Double?) -> Bool {
         let isNew = ends.isNew(event)
+        if isNew { lastEnd = second }
         wasToldAgain = !isNew
         let counts =
             switch phase {
