@@ -250,7 +250,9 @@ extension SimulationAudit {
         }
         let doubts = hours.reduce(0) { $0 + max(0, $1[index].energySlack - 2 * knowledge[index].resolution - 2) }
         let expected = hours.reduce(0) { $0 + $1[index].expected }
-        if row.energyHeld < expected - 2 * knowledge[index].resolution - 2 - doubts - Double(hours.count) {
+        // What a counter had not counted yet of its next step is gone with each reset.
+        let steps = Double(2 + resets[index].count) * knowledge[index].resolution
+        if row.energyHeld < expected - steps - 2 - doubts - Double(hours.count) {
             let text = "\(row.machine): \(Int64(row.energyHeld)) mWh held, \(Int64(expected)) could be told"
             found(plan.end - .milliseconds(1), text)
         }
