@@ -5,10 +5,14 @@
 ///     0x0046 Hz  0x0048 import kWh  0x004A export kWh  0x004C, 0x004E kvarh  0x0156 total kWh  0x0158 total kvarh
 ///
 /// As on real ones, a read across the gaps between them works and shows zeros there.
-struct EastronSDM120: Hashable, Sendable {
+package struct EastronSDM120: Hashable, Sendable {
     let unit: UInt8
     /// What the register showed before the simulation began, in kWh.
     let firstKilowattHours: Double
+
+    /// Whether an answer has the energy among its registers. The gateway asks for it together with what stands before it,
+    /// and for everything else alone: two registers, 4 bytes, which the third byte of an answer counts.
+    package static func tellsEnergy(_ answer: [UInt8]) -> Bool { answer.count > 2 && answer[2] > 4 }
 
     func answer(_ question: ModbusEar.Question, _ load: ElectricalLoad, microjoules: Int64) -> [UInt8] {
         guard question.function == 4 else { return ModbusAnswer.exception(1, to: question) }

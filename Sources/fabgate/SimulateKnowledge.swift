@@ -282,6 +282,8 @@ struct Audience {
         wire: String, _ bytes: [UInt8], said: Instant, in lab: any SimulatedPlace
     ) -> (Listener, said: Instant)? {
         guard var listener = listener(wire: wire, unit: bytes.first ?? 0, in: lab) else { return nil }
+        // Each counter on a wire is that of such a meter, of whose answers some may be lost.
+        if listener.sense.contains(.counter), !EastronSDM120.tellsEnergy(bytes) { listener.sense.remove(.counter) }
         guard listener.speaks == "marlin" else { return (listener, said) }
         let word = marlins[listener.machine, default: MarlinEar()].hear(bytes, said: said)
         listener.sense = word.sense
