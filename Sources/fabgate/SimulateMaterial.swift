@@ -134,6 +134,14 @@ extension SimulationAudit {
             let arrival = PressKnowledge.arrival(known.board, part.shot)
             if let arrival, arrival >= from, arrival < to { told.add(part) }
             if let weighed, weighed >= from, weighed < to { told.addProduct(part) }
+            // A bad item of which the next word about shots was the first to tell may be taken for the next shot's.
+            if part.bad > 0, let arrival, let judged = part.judged,
+                let word = PressKnowledge.arrival(known.board, judged), word - judged > .seconds(2),
+                arrival < to, word >= from
+            {
+                open.add(part)
+                open.addProduct(part)
+            }
             let isNear = part.shot >= from - .hours(1) || (weighed ?? from) > from
             if isDoubtful && isNear || isDisturbed && part.shot >= from - .hours(1) {
                 open.add(part)
