@@ -178,8 +178,10 @@ extension Hub {
                 refused.count > 1 ? (" and \(refused.count - 1) before it", " 및 이전 \(refused.count - 1)개 구간") : ("", "")
             add(
                 .error, "slots/gone",
-                "\(window)\(more.0): not sent again, because slots behind it were written over or cannot be read",
-                "\(window)\(more.1): 슬롯이 덮어써졌거나 읽을 수 없어 다시 보내지 않습니다")
+                "\(window)\(more.0): not sent again, because slots behind it were written over or cannot be read; "
+                    + "`fabgate store verify` names unreadable pages, a larger store keeps them longer",
+                "\(window)\(more.1): 슬롯이 덮어써졌거나 읽을 수 없어 다시 보내지 않습니다. "
+                    + "읽을 수 없는 페이지는 `fabgate store verify`로 확인하고, 오래 보관하려면 저장소를 늘리세요")
         }
         // By index here and below: a copy of all that is known of a device or a machine, each minute, is dear.
         for index in devices.indices {
