@@ -271,4 +271,51 @@ import Testing
         #expect(plug.hears(state, #"{"power":6}"#) == [])
         #expect(plug.hears(state, #"{"power":7}"#) == ["power=7"])
     }
+
+    // MARK: a topic for each attribute
+
+    @Test func attributesOnTopicsOfTheirOwn() throws {
+        var plug = try made("{topic: p, output: attribute}")
+        #expect(plug.subscriptions == ["zigbee2mqtt/p/+", "zigbee2mqtt/bridge/state", "zigbee2mqtt/bridge/devices"])
+        #expect(plug.hears("\(state)/power", "75", retained: true) == [])
+        #expect(plug.hears("\(state)/power", "75") == [])
+        #expect(plug.hears("\(state)/power", "75") == [])
+        #expect(plug.hears("\(state)/power", "76") == ["power=76"])
+        #expect(plug.hears("\(state)/energy", "1.5") == [])
+        #expect(plug.hears("\(state)/energy", "1.51") == ["energy=1510000"])
+        #expect(plug.hears("\(state)/power", "") == ["power=unknown"])
+        #expect(plug.hears("\(state)/power", "seventy") == ["!badValue"])
+        #expect(plug.hears("\(state)/power", "1 2") == ["!badValue"])
+        #expect(plug.hears("\(state)/set", #"{"state":"ON"}"#) == [])
+        #expect(plug.hears("\(state)/availability", #"{"state":"offline"}"#, retained: true) == ["online=0"])
+        #expect(try made("{topic: p, output: attribute_and_json}").subscriptions.contains(state))
+    }
+
+    @Test func theRelayOnATopicOfItsOwn() throws {
+        var plug = try made("{topic: p, output: attribute}")
+        _ = plug.hears("\(state)/state", "ON")
+        _ = plug.hears("\(state)/power", "118")
+        #expect(plug.hears("\(state)/state", "OFF") == ["power=0", "relay=0"])
+        #expect(plug.hears("\(state)/power", "118") == [])
+        #expect(plug.hears("\(state)/state", "ON") == ["power=unknown", "relay=1"])
+        #expect(plug.hears("\(state)/power", "119") == ["power=119"])
+        #expect(plug.hears("\(state)/state", "TOGGLE") == ["!unknownValue"])
+    }
+
+    @Test(arguments: ["2026-11-23T09:00:20.114Z", "1795424420114"])
+    func aLaterLastSeenIsASignOfLife(_ text: String) throws {
+        var plug = try made("{topic: p, output: attribute}")
+        #expect(!plug.hear("\(state)/last_seen", text).isAlive)
+        #expect(!plug.hear("\(state)/last_seen", text).isAlive)
+        #expect(plug.hear("\(state)/last_seen", "2026-11-23T09:00:30Z").isAlive)
+        #expect(!plug.hear("\(state)/last_seen", "2026-11-23T09:00:10Z").isAlive)
+        #expect(plug.hears("\(state)/last_seen", "soon") == ["!badValue"])
+    }
+
+    @Test func whatTheBridgeHasDisabledIsOffline() throws {
+        var plug = try made()
+        let out = listed([item("p").replacing("{\"ieee", with: "{\"disabled\":true,\"ieee")], &plug)
+        #expect(plug.words(out) == ["online=0"] && out.faults.map(\.detail).first?.contains("disabled") == true)
+        #expect(listed([item("p").replacing("{\"ieee", with: "{\"disabled\":false,\"ieee")], &plug).readings == [])
+    }
 }

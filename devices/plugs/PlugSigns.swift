@@ -202,6 +202,7 @@ struct ShellySigns: Sendable {
 /// By what devices behind Zigbee2MQTT are recognised: the bridge's own list.
 ///
 ///     zigbee2mqtt/bridge/devices   [{"friendly_name":"3dprinter-a","definition":{"exposes":[{"property":"power",…},…]}},…]
+///     zigbee2mqtt/bridge/info      {"config":{"advanced":{"output":"attribute",…},…},…}
 struct ZigbeeSigns: Sendable {
     private struct Sign: Sendable {
         let base: String
@@ -211,19 +212,25 @@ struct ZigbeeSigns: Sendable {
     }
 
     private var bridges: [String: [Sign]] = [:]
+    /// Base topics of bridges that give each attribute a topic of its own, and nothing else.
+    private var splitting: Set<String> = []
     /// The endings that the bridge gives to attributes of one outlet of several; `power_on_behavior` is none.
     private static let endpoints: Set<String> = [
         "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8", "left", "right", "center", "top", "bottom",
     ]
 
     mutating func hear(_ b: borrowing Span<UInt8>, _ levels: [String]) {
-        guard levels.count >= 3, levels[levels.count - 2] == "bridge", levels.last == "devices", bridges.count < 16,
-            b.count <= 1 << 20, let items = JSON(span: b)?.items
-        else { return }
+        guard levels.count >= 3, levels[levels.count - 2] == "bridge", b.count <= 1 << 20 else { return }
         let base = levels.dropLast(2).joined(separator: "/")
+        if levels.last == "info", splitting.count < 16,
+            JSON(span: b)?["config"]?["advanced"]?["output"]?.text == "attribute"
+        {
+            splitting.insert(base)
+        }
+        guard levels.last == "devices", bridges.count < 16, let items = JSON(span: b)?.items else { return }
         bridges[base] = items.prefix(500).compactMap { item in
             guard let name = item["friendly_name"]?.text, TopicFilter.isTopic(name),
-                let exposes = item["definition"]?["exposes"]?.items
+                let exposes = item["definition"]?["exposes"]?.items, item["disabled"] != .bool(true)
             else { return nil }
             var properties: [String] = []
             Self.collect(exposes, &properties, depth: 0)
@@ -252,10 +259,12 @@ struct ZigbeeSigns: Sendable {
                 (sign.endpoints.isEmpty ? [nil] : sign.endpoints.map(Optional.some)).map { endpoint in
                     var keys = [Proposal.Key("topic", sign.name)]
                     if base != "zigbee2mqtt" { keys.append(.init("base", base)) }
+                    if splitting.contains(base) { keys.append(.init("output", "attribute")) }
                     if let endpoint { keys.append(.init("endpoint", endpoint)) }
                     return Proposal(
                         name: sign.name + (endpoint.map { "-\($0)" } ?? ""), driver: Zigbee2MQTT.info.name, keys: keys,
-                        reason: "listed on \(base)/bridge/devices", topics: ["\(base)/\(sign.name)"])
+                        reason: "listed on \(base)/bridge/devices",
+                        topics: ["\(base)/\(sign.name)"] + (splitting.contains(base) ? ["\(base)/\(sign.name)/+"] : []))
                 }
             }
         }

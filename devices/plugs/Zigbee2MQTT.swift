@@ -5,6 +5,7 @@ package import Model
 ///     zigbee2mqtt/3dprinter-a               {"state":"ON","power":118,"voltage":221,"current":0.55,"energy":23.41,
 ///                                            "linkquality":142,"last_seen":"2026-08-12T05:30:05.114Z"}
 ///     zigbee2mqtt/3dprinter-a/availability  {"state":"online"} or online    retained
+///     zigbee2mqtt/3dprinter-a/power         118        instead of the first with the bridge's `output: attribute`
 ///     zigbee2mqtt/bridge/state              {"state":"offline"} or offline  retained; the bridge's last will
 ///     zigbee2mqtt/bridge/devices            retained: what each device is and can tell, see ZigbeeListing.swift
 ///
@@ -16,12 +17,9 @@ package struct Zigbee2MQTT: DeviceDriver {
         name: "zigbee2mqtt", title: "Plugs and meters behind Zigbee2MQTT", link: .mqtt, family: "plugs",
         silence: .hours(1))
 
-    private enum Message: Int, CaseIterable {
-        case state, availability, bridge, list
-    }
-
     package let channels: [Channel]
     package let subscriptions: [String]
+    private let messages: [ZigbeeSettings.Message]
     private let names: [[UInt8]]
     /// Every message holds only what was heard just now: the bridge's `cache_state` is off.
     private let isUncached: Bool
@@ -44,6 +42,7 @@ package struct Zigbee2MQTT: DeviceDriver {
         guard let settings = ZigbeeSettings(&setup, &problems) else { return nil }
         channels = settings.channels
         subscriptions = settings.subscriptions
+        messages = settings.messages
         names = settings.names
         friendlyName = settings.friendlyName
         isUncached = settings.isUncached
@@ -53,11 +52,14 @@ package struct Zigbee2MQTT: DeviceDriver {
     package mutating func receive(
         _ bytes: borrowing Span<UInt8>, from source: borrowing Source, _ out: inout Outbox
     ) {
-        // An empty message only takes a retained one away.
-        guard !bytes.isEmpty, let message = Message(rawValue: source.subscription) else { return }
+        guard messages.indices.contains(source.subscription) else { return }
+        let message = messages[source.subscription]
+        // An empty message only takes a retained one away; of an attribute it is `null`.
+        guard !bytes.isEmpty || message == .attribute else { return }
         switch message {
         case .state:
             if !source.isRetained { readState(bytes, &out) }
+        case .attribute: readAttribute(bytes, source, &out)
         case .availability: readAvailability(bytes, &out)
         case .bridge: readBridge(bytes, &out)
         case .list: readList(bytes, &out)
@@ -75,7 +77,30 @@ package struct Zigbee2MQTT: DeviceDriver {
         if heard.relay == .unusable { out.note(.unknownValue, "state is neither ON nor OFF") }
         strike(&heard, &out)
         let judged = memory.judge(heard)
-        let fresh = isUncached ? ZigbeeFresh.all : judged
+        tell(heard, isUncached ? .all : judged, &out)
+    }
+
+    /// A topic for each attribute. What the bridge repeats comes so, too, and `last_seen` after the attributes that it is
+    /// about: so only what differs was measured, and nothing but its arrival dates it.
+    private mutating func readAttribute(
+        _ b: borrowing Span<UInt8>, _ source: borrowing Source, _ out: inout Outbox
+    ) {
+        guard let slash = source.topic.utf8.lastIndex(of: 0x2F) else { return }
+        let name = Array(source.topic.utf8[slash...].dropFirst())
+        if name == Self.availability { return b.isEmpty ? () : readAvailability(b, &out) }
+        guard !source.isRetained else { return }
+        var heard = ZigbeeMessage()
+        heard.read(attribute: name, names, scales, b)
+        if heard.hasBadTime { out.note(.badValue, "last_seen is no time") }
+        if heard.relay == .unusable { out.note(.unknownValue, "state is neither ON nor OFF") }
+        strike(&heard, &out)
+        let judged = memory.judge(attribute: heard)
+        tell(heard, isUncached ? .all : judged, &out)
+    }
+
+    private static let availability = Array("availability".utf8)
+
+    private mutating func tell(_ heard: ZigbeeMessage, _ fresh: ZigbeeFresh, _ out: inout Outbox) {
         guard fresh.isAlive else { return }
         out.alive()
         reportRelay(heard, fresh, &out)
@@ -153,6 +178,10 @@ package struct Zigbee2MQTT: DeviceDriver {
         guard let listing else {
             let name = String(decoding: friendlyName, as: UTF8.self)
             return complain("no device is called '\(name)' on the bridge; compare 'topic' with its page", &out)
+        }
+        guard !listing.isDisabled else {
+            out.report(Self.online, online: false)
+            return complain("the bridge has this device disabled; enable it there", &out)
         }
         scales = listing.scales
         if !listing.description.isEmpty { out.describe(listing.description) }

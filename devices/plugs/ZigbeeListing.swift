@@ -18,6 +18,8 @@ struct ZigbeeListing {
     private(set) var scales = InlineArray<8, Double?>(repeating: nil)
     /// Attributes in units that are none of ours.
     private(set) var strange: [String] = []
+    /// The bridge was told to leave it alone, and says nothing of it.
+    private(set) var isDisabled = false
     private var hasDefinition = false
 
     /// What the list says of the name; `isWhole` false where it is no list.
@@ -51,6 +53,8 @@ struct ZigbeeListing {
                 address = Identity.hash(b, text)
             } else if JSONScanner.equals(key, "power_source", b), let text = json.string(b) {
                 powerSource = Self.words(text, b)
+            } else if JSONScanner.equals(key, "disabled", b), let flag = json.bool(b) {
+                isDisabled = flag
             } else if JSONScanner.equals(key, "definition", b), json.peek(b) == .object {
                 readDefinition(names, &json, b)
             } else {

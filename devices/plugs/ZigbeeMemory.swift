@@ -72,6 +72,30 @@ struct ZigbeeMemory {
         return fresh
     }
 
+    /// The same where each attribute comes by itself: the first value of each is a baseline, and so is what follows a
+    /// `last_seen` that went back.
+    mutating func judge(attribute heard: ZigbeeMessage) -> ZigbeeFresh {
+        var fresh = ZigbeeFresh()
+        if let time = heard.lastSeen {
+            fresh.isAlive = isLater(time)
+            if let lastSeen, time < lastSeen { values = InlineArray(repeating: .nothing) }
+            lastSeen = time
+        }
+        if case .number = heard.linkQuality {
+            let isKnown = linkQuality != .nothing
+            fresh.isAlive = changes(&linkQuality, heard.linkQuality) && isKnown || fresh.isAlive
+        }
+        for index in 0..<values.count {
+            let said = index < ZigbeeAttribute.relay ? heard.values[index] : heard.relay
+            guard said != .nothing, said != .unusable else { continue }
+            let isKnown = values[index] != .nothing
+            guard changes(&values[index], said), isKnown else { continue }
+            fresh.isAlive = true
+            fresh.note(index, changed: true)
+        }
+        return fresh
+    }
+
     private func isLater(_ time: Instant?) -> Bool {
         guard let time, let lastSeen else { return false }
         return time > lastSeen

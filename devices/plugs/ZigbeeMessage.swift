@@ -59,6 +59,35 @@ struct ZigbeeMessage {
         }
     }
 
+    /// Takes what stands on an attribute's own topic: a bare number, a bare word, or nothing for `null`.
+    mutating func read(
+        attribute name: [UInt8], _ names: [[UInt8]], _ scales: InlineArray<8, Double?>, _ b: borrowing Span<UInt8>
+    ) {
+        isObject = true
+        var json = JSONScanner()
+        if name == Self.linkQualityName {
+            linkQuality = .readAll(b)
+        } else if name == Self.lastSeenName {
+            guard !b.isEmpty else { return }
+            // A time in words comes without its quotes.
+            let isNumber = json.number(b).map { setTime(milliseconds: $0) } != nil && json.finish(b)
+            if !isNumber { setTime(b.count <= 40 ? JSONScanner.text(b.indices, b) : nil) }
+        } else if let index = names.firstIndex(of: name) {
+            if index == ZigbeeAttribute.relay {
+                relay = b.isEmpty ? .unknown : Self.relay(b.indices, b)
+                return
+            }
+            guard !b.isEmpty else { return values[index] = .unknown }
+            let attribute = ZigbeeAttribute.measured[index]
+            let said = Said.read(
+                &json, b, times: scales[index] ?? attribute.scale, isWhole: attribute.unit == .milliwattHour)
+            values[index] = json.finish(b) ? said : .unusable
+        }
+    }
+
+    private static let linkQualityName = Array("linkquality".utf8)
+    private static let lastSeenName = Array("last_seen".utf8)
+
     static func index(_ key: Range<Int>, _ names: [[UInt8]], _ b: borrowing Span<UInt8>) -> Int? {
         for index in names.indices where names[index].count == key.count {
             var place = 0
@@ -74,6 +103,10 @@ struct ZigbeeMessage {
             json.skip(b)
             return .unusable
         }
+        return relay(word, b)
+    }
+
+    private static func relay(_ word: Range<Int>, _ b: borrowing Span<UInt8>) -> Said {
         if JSONScanner.equals(word, "ON", b) { return .number(1) }
         return JSONScanner.equals(word, "OFF", b) ? .number(0) : .unusable
     }
@@ -81,16 +114,25 @@ struct ZigbeeMessage {
     /// `"2026-08-12T05:30:05.114Z"`, the same with an offset, or milliseconds since 1970.
     private mutating func readTime(_ json: inout JSONScanner, _ b: borrowing Span<UInt8>) {
         if let milliseconds = json.number(b) {
-            lastSeen = (0...4_102_444_800_000).contains(milliseconds) ? Instant(milliseconds: Int64(milliseconds)) : nil
+            setTime(milliseconds: milliseconds)
         } else if let text = json.string(b) {
-            lastSeen = text.count <= 40 ? JSONScanner.text(text, b).flatMap { Instant($0) } : nil
-        } else if json.null(b) {
-            return
-        } else {
+            setTime(text.count <= 40 ? JSONScanner.text(text, b) : nil)
+        } else if !json.null(b) {
             json.skip(b)
+            hasBadTime = true
         }
+    }
+
+    private mutating func setTime(_ words: String?) { setTime(words.flatMap { Instant($0) }) }
+
+    private mutating func setTime(milliseconds: Double) {
+        setTime(
+            (0...4_102_444_800_000).contains(milliseconds) ? Instant(milliseconds: Int64(milliseconds)) : nil)
+    }
+
+    private mutating func setTime(_ time: Instant?) {
         // Before 2020 the bridge's clock was not set.
-        if let time = lastSeen, time.milliseconds < 1_577_836_800_000 { lastSeen = nil }
+        lastSeen = time.flatMap { $0.milliseconds < 1_577_836_800_000 ? nil : $0 }
         hasBadTime = lastSeen == nil
     }
 }

@@ -8,11 +8,24 @@ import Model
 ///     rating: 3680 W           what it can carry, for plausibility
 ///     energy_digits: 2         digits behind the point of its kWh
 ///     cache_state: true        as in the bridge's `advanced` settings
+///     output: json             the same; attribute where each attribute has a topic of its own
 ///     tells_power: false       whether it tells its power in every message of its own, also when it has not changed
 ///
 /// `settings` of a profile may hold `rating`, `energy_digits` and `tells_power`; the device's own keys go before them.
 struct ZigbeeSettings {
+    /// What comes on a topic.
+    enum Message: Sendable {
+        case state, attribute, availability, bridge, list
+    }
+
+    private enum Output: String, CaseIterable {
+        case json, attribute
+        case both = "attribute_and_json"
+    }
+
     let subscriptions: [String]
+    /// What comes by each of `subscriptions`.
+    let messages: [Message]
     let channels: [Channel]
     let names: [[UInt8]]
     /// nil where a recording's is meant, whatever it is.
@@ -40,6 +53,7 @@ struct ZigbeeSettings {
         }
         read(&setup.fields, &problems)
         isUncached = !(setup.fields.flag("cache_state", &problems) ?? true)
+        let output = setup.fields.choice("output", of: Output.self, &problems) ?? .json
         let name = Self.topic("topic", "3dprinter-a", "the device's friendly name", &setup, &problems)
         let basePlace = setup.fields.place("base")
         let base = setup.fields.text("base", &problems) ?? "zigbee2mqtt"
@@ -50,14 +64,23 @@ struct ZigbeeSettings {
             problems.add(endpointPlace, "'endpoint' must be as in the device's attributes: l2 for power_l2")
         }
         guard let name, problems.all.count == before else { return nil }
-        subscriptions = [
-            "\(base)/\(name)", "\(base)/\(name)/availability", "\(base)/bridge/state", "\(base)/bridge/devices",
-        ]
+        let topics = Self.topics(base, name, output)
+        subscriptions = topics.map(\.filter)
+        messages = topics.map(\.message)
         friendlyName = name == "+" ? nil : Array(name.utf8)
         let suffix = endpoint.map { "_\($0)" } ?? ""
         names = (ZigbeeAttribute.measured.map(\.name) + ["state"]).map { Array("\($0)\(suffix)".utf8) }
         channels = Self.channels(rating: rating ?? 25_000, digits: digits ?? 2)
         alwaysTellsPower = tells ?? false
+    }
+
+    /// A recording may hold either form. Where both come, the object says all that the attributes say.
+    private static func topics(_ base: String, _ name: String, _ output: Output) -> [(filter: String, message: Message)]
+    {
+        let bridge: [(String, Message)] = [("\(base)/bridge/state", .bridge), ("\(base)/bridge/devices", .list)]
+        if name == "+" { return bridge + [("\(base)/+", .state), ("\(base)/+/+", .attribute)] }
+        if output == .attribute { return [("\(base)/\(name)/+", .attribute)] + bridge }
+        return [("\(base)/\(name)", .state), ("\(base)/\(name)/availability", .availability)] + bridge
     }
 
     private static func channels(rating: Double, digits: Int) -> [Channel] {
