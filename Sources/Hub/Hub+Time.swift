@@ -181,15 +181,17 @@ extension Hub {
     /// Silence beyond a device's limit is offline, from the moment of the limit on. What ended first is told first.
     private mutating func noticeSilence(at now: Now) {
         due.silence = .never
-        var silent: [(device: Int, since: Instant, reason: String)] = []
+        var ended: [Ended] = []
         for index in devices.indices {
-            guard devices[index].isOnline == true, let seen = devices[index].lastSeen else { continue }
+            guard devices[index].isOnline == true else { continue }
+            if !devices[index].validities.isEmpty { noticeOutdated(index, &ended, at: now) }
+            guard let seen = devices[index].lastSeen else { continue }
             if case .broker(let broker) = devices[index].configuration.link, let down = brokers[broker].downSince,
                 !answersOverHTTP(index)
             {
                 let patience = Self.after(down.moment, Self.brokerPatience)
                 if now.moment >= patience {
-                    silent.append((index, down.wall, "broker away"))
+                    ended.append(Ended(since: down.wall, device: index, channel: nil, reason: "broker away"))
                     continue
                 }
                 due.silence = min(due.silence, patience)
@@ -197,14 +199,81 @@ extension Hub {
             let limit = devices[index].configuration.silence
             let end = Self.after(seen.moment, limit)
             if now.moment >= end {
-                silent.append((index, seen.wall + limit, "silent"))
+                ended.append(Ended(since: seen.wall + limit, device: index, channel: nil, reason: "silent"))
             } else {
                 due.silence = min(due.silence, end)
             }
         }
-        for (device, since, reason) in silent.sorted(by: { ($0.since, $0.device) < ($1.since, $1.device) }) {
-            setOnline(device, false, reason, at: since)
+        for end in ended.sorted(by: { $0.isBefore($1) }) {
+            if let channel = end.channel {
+                tellOutdated(channel, of: end.device, at: end.since)
+            } else {
+                setOnline(end.device, false, end.reason, at: end.since)
+            }
         }
+    }
+
+    /// What was true up to a moment: a device's presence, or one of its values.
+    private struct Ended {
+        let since: Instant
+        let device: Int
+        let channel: Int?
+        let reason: String
+
+        func isBefore(_ other: Ended) -> Bool {
+            (since, device, channel ?? .max) < (other.since, other.device, other.channel ?? .max)
+        }
+    }
+
+    // MARK: values that go out of date
+
+    /// A device says how long a value of its is true.
+    mutating func keep(_ validity: Outbox.Validity, of index: Int, at now: Now) {
+        let before = devices[index].validities.first { $0.channel == validity.channel }
+        devices[index].validities.removeAll { $0.channel == validity.channel }
+        guard let length = validity.length else { return }
+        let latest = devices[index].latest[validity.channel]?.value
+        devices[index].validities.append(
+            ValueLife(
+                channel: validity.channel, length: length,
+                heard: before?.heard ?? (latest == nil || latest == .unknown ? nil : now)))
+        due.silence = min(due.silence, now.moment)
+    }
+
+    /// A value was heard; what is said to be unknown cannot go out of date.
+    mutating func renew(_ reading: Reading, of index: Int, at now: Now) {
+        for life in devices[index].validities.indices
+        where devices[index].validities[life].channel == reading.channel {
+            devices[index].validities[life].heard = reading.value == .unknown ? nil : now
+            due.silence = min(due.silence, Self.after(now.moment, devices[index].validities[life].length))
+        }
+    }
+
+    private mutating func noticeOutdated(_ index: Int, _ ended: inout [Ended], at now: Now) {
+        for place in devices[index].validities.indices {
+            let life = devices[index].validities[place]
+            guard let heard = life.heard else { continue }
+            let end = Self.after(heard.moment, life.length)
+            guard now.moment >= end else {
+                due.silence = min(due.silence, end)
+                continue
+            }
+            devices[index].validities[place].heard = nil
+            ended.append(Ended(since: heard.wall + life.length, device: index, channel: life.channel, reason: ""))
+        }
+    }
+
+    /// A value is not true any more, as if the device had said that it does not know.
+    private mutating func tellOutdated(_ channel: Int, of index: Int, at time: Instant) {
+        // It may have gone offline before in the same look; then everything of it is unknown.
+        guard devices[index].isOnline == true else { return }
+        devices[index].latest[channel] = Latest(value: .unknown, time: time)
+        if let series = devices[index].series[channel] {
+            put(series, time, .unknown)
+            tally.marks += 1
+        }
+        apply(.unknown, channel: channel, device: index, at: time)
+        tell(Reading(channel: channel, value: .unknown, time: time), of: index, at: time)
     }
 }
 

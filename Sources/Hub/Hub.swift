@@ -311,6 +311,7 @@ package struct Hub {
             }
             if devices[index].isOnline != true, isLive { setOnline(index, true, "spoke", at: now.wall) }
         }
+        for validity in outbox.validities { keep(validity, of: index, at: now) }
         for fault in outbox.faults { count(fault, of: index, at: now.wall) }
         for reading in outbox.readings {
             tally.readings += 1
@@ -362,6 +363,7 @@ package struct Hub {
             return count(fault, of: index, at: time)
         }
         devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
+        if !devices[index].validities.isEmpty { renew(reading, of: index, at: now) }
         if let series = devices[index].series[reading.channel] ?? openLate(reading.channel, of: index) {
             put(series, time, StoredValue(reading.value))
             tally.stored += 1
@@ -393,7 +395,10 @@ package struct Hub {
         devices[index].isOnline = isOnline
         // Its silence is watched from here on.
         if isOnline { due.silence = min(due.silence, lastLook.moment) }
-        if !isOnline { devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count) }
+        if !isOnline {
+            devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count)
+            for life in devices[index].validities.indices { devices[index].validities[life].heard = nil }
+        }
         if let series = devices[index].onlineSeries {
             put(series, time, .number(isOnline ? 1 : 0))
             tally.marks += 1

@@ -50,6 +50,8 @@ struct DeviceRuntime {
     var faultsByKind: [Fault.Kind: Int] = [:]
     var lastFault: (fault: Fault, at: Instant)?
     var latest: [Latest?]
+    /// Channels whose values go out of date, by the device's own word; nearly always empty.
+    var validities: [ValueLife] = []
     /// When it is asked next.
     var nextTurn = Moment.never
     /// How many times in a row it did not answer.
@@ -63,6 +65,14 @@ struct DeviceRuntime {
 package struct Latest: Hashable, Sendable {
     package let value: Value
     package let time: Instant
+}
+
+/// How long the last value of a channel is true, and since when.
+struct ValueLife {
+    let channel: Int
+    let length: Duration
+    /// When a value was last heard; nil where there is none that could go out of date.
+    var heard: Now?
 }
 
 struct LineRuntime {

@@ -156,10 +156,19 @@ package struct Outbox: Equatable, Sendable {
     package private(set) var memory: String?
     /// What the device is, in a few words for people; nil where nothing new is known.
     package private(set) var description: String?
+    /// How long values stay true without another.
+    package private(set) var validities: [Validity] = []
     /// The device spoke, whether or not there was a reading in it.
     package private(set) var isAlive = false
     /// The open request has its answer; the next device on the bus may have its turn.
     package private(set) var isAnswered = false
+
+    /// The device's own word on one of its channels: without another value for so long, the last one is not true any more.
+    package struct Validity: Hashable, Sendable {
+        package let channel: Int
+        /// nil for as long as the device is there.
+        package let length: Duration?
+    }
 
     package init() {}
 
@@ -232,6 +241,12 @@ package struct Outbox: Equatable, Sendable {
     /// Says what the device is: its make, its model. It is shown beside the device, and kept no longer than the gateway runs.
     package mutating func describe(_ words: String) { description = words.clipped(to: 120) }
 
+    /// The device says how long a value of this channel is true without another; nil for as long as it is there. It holds
+    /// until something else is said.
+    package mutating func keep(_ index: Int, for length: Duration?) {
+        validities.append(Validity(channel: index, length: length))
+    }
+
     package mutating func note(_ kind: Fault.Kind, _ detail: String) {
         // One call may meet a thousand bad bytes; the count of calls is what says how bad a line is.
         if faults.count < 16 { faults.append(Fault(kind, detail)) }
@@ -243,6 +258,7 @@ package struct Outbox: Equatable, Sendable {
         request = nil
         memory = nil
         description = nil
+        if !validities.isEmpty { validities.removeAll() }
         isAlive = false
         isAnswered = false
     }

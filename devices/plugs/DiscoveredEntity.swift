@@ -31,6 +31,8 @@ struct DiscoveredEntity: Sendable {
     let off: String
     let availability: [Availability]
     let mode: Mode
+    /// Without a message for so long its value is not true any more; nil where it says nothing of that.
+    let expiresAfter: Duration?
     /// How the device calls itself for good, such as by its MAC address; the first where it has several names.
     let deviceIdentifier: String?
 
@@ -48,6 +50,11 @@ struct DiscoveredEntity: Sendable {
         on = text("state_on", "stat_on") ?? text("payload_on", "pl_on") ?? "ON"
         off = text("state_off", "stat_off") ?? text("payload_off", "pl_off") ?? "OFF"
         mode = text("availability_mode", "avty_mode").flatMap(Mode.init) ?? .latest
+        let seconds =
+            (Self.member("expire_after", "exp_aft", own)
+            ?? shared.flatMap { Self.member("expire_after", "exp_aft", $0) })?
+            .number
+        expiresAfter = seconds.flatMap { (1...1e8).contains($0) ? .milliseconds(Int64(($0 * 1000).rounded())) : nil }
         let device = Self.member("device", "dev", own) ?? shared.flatMap { Self.member("device", "dev", $0) }
         let names = device.flatMap { Self.member("identifiers", "ids", $0) }
         deviceIdentifier = names?.text ?? names?.items?.first?.text

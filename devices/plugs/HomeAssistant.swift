@@ -13,7 +13,8 @@ package import Model
 ///       - { channel: energy, entity: cnc1_energy }
 ///
 /// Topics, units, templates and words come from the discovery message. A template that is none of the shapes of
-/// `ValueTemplate` is told and never guessed. Retained discovery and availability count, retained states do not.
+/// `ValueTemplate` is told and never guessed. A value that is announced with `expire_after` is unknown when its topic has
+/// been silent for so long. Retained discovery and availability count, retained states do not.
 package struct HomeAssistant: DeviceDriver {
     package static let info = DriverInfo(
         name: "homeassistant", title: "Entities that announce themselves to Home Assistant", link: .mqtt,
@@ -101,7 +102,7 @@ package struct HomeAssistant: DeviceDriver {
         let names = [object] + (levels.count == 3 ? ["\(levels[1])/\(object)"] : [])
         let meant = values.indices.filter { fits(values[$0].address, names) }
         guard !meant.isEmpty else { return }
-        guard !b.isEmpty else { return forget(topic) }
+        guard !b.isEmpty else { return forget(topic, &out) }
         guard let json = Self.object(b) else {
             return out.note(.badFrame, "the discovery of \(object) is no JSON object")
         }
@@ -114,7 +115,7 @@ package struct HomeAssistant: DeviceDriver {
     private mutating func readDevice(
         _ b: borrowing Span<UInt8>, _ object: String, _ topic: String, _ out: inout Outbox
     ) {
-        guard !b.isEmpty else { return forget(topic) }
+        guard !b.isEmpty else { return forget(topic, &out) }
         guard let json = Self.object(b), let components = (json["cmps"] ?? json["components"])?.members else {
             return out.note(.badFrame, "the discovery of \(object.clipped(to: 60)) has no components")
         }
@@ -154,14 +155,18 @@ package struct HomeAssistant: DeviceDriver {
             entity, named: name.clipped(to: 60), for: values[index].value, announcedOn: topic, reachable: isHeard)
         if let known = entities[index] { made.remember(known) }
         entities[index] = made
+        if values[index].value.channel.kind != .event { out.keep(index, for: made.expiresAfter) }
         if let trouble = made.trouble { out.note(.unknownValue, trouble) }
     }
 
     /// Whether this device listens to a topic.
     private func isHeard(_ topic: String) -> Bool { subscriptions.contains { TopicFilter.matches($0, topic) } }
 
-    private mutating func forget(_ topic: String) {
-        for index in entities.indices where entities[index]?.announcedOn == topic { entities[index] = nil }
+    private mutating func forget(_ topic: String, _ out: inout Outbox) {
+        for index in entities.indices where entities[index]?.announcedOn == topic {
+            entities[index] = nil
+            out.keep(index, for: nil)
+        }
         arrangeTopics()
     }
 

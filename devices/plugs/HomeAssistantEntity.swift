@@ -8,6 +8,8 @@ struct HomeAssistantEntity: Sendable {
     let template: ValueTemplate
     /// Why it cannot be read.
     let trouble: String?
+    /// How long its value is true without a message; nil for as long as the device is there.
+    let expiresAfter: Duration?
 
     private let unit: SourceUnit?
     private let on: String
@@ -31,6 +33,7 @@ struct HomeAssistantEntity: Sendable {
         reachable: (String) -> Bool
     ) {
         self.announcedOn = announcedOn
+        expiresAfter = entity.expiresAfter
         on = entity.on
         off = entity.off
         mode = entity.mode
