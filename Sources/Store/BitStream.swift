@@ -146,7 +146,7 @@ struct BitReader {
     /// Afterwards at least 56 bits stand at the top of the window, or all that are left. What is rare goes by value, so
     /// that a loop keeps its reader in registers.
     @inline(__always)
-    private mutating func refill(_ page: borrowing Span<UInt8>) {
+    mutating func refill(_ page: borrowing Span<UInt8>) {
         guard at &+ 8 <= page.count else {
             self = refilledSlowly(page)
             return
@@ -156,7 +156,7 @@ struct BitReader {
         var word = UInt64(eight[0]) << 56 | UInt64(eight[1]) << 48 | UInt64(eight[2]) << 40 | UInt64(eight[3]) << 32
         word |= UInt64(eight[4]) << 24 | UInt64(eight[5]) << 16 | UInt64(eight[6]) << 8 | UInt64(eight[7])
         // Bits beyond `filled` are those that follow in the stream, so that they may come twice.
-        window |= word >> UInt64(truncatingIfNeeded: filled)
+        window |= word &>> UInt64(truncatingIfNeeded: filled)
         let bytes = (63 &- filled) >> 3
         at &+= bytes
         filled &+= bytes &* 8
@@ -177,6 +177,17 @@ struct BitReader {
     private mutating func drop(_ count: Int) {
         window = window << UInt64(truncatingIfNeeded: count)
         filled &-= count
+    }
+
+    /// The next bits of a full window, at least one; they stay there.
+    @inline(__always)
+    func next(_ count: Int) -> Int { Int(truncatingIfNeeded: window &>> UInt64(truncatingIfNeeded: 64 &- count)) }
+
+    /// Drops bits that were looked at.
+    @inline(__always)
+    mutating func skip(_ count: UInt64) {
+        window = window &<< count
+        filled &-= Int(truncatingIfNeeded: count)
     }
 
     /// At most 56 bits.

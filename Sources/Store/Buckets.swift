@@ -52,6 +52,41 @@ struct Buckets {
             plain += number
             count &+= 1
         }
+
+        /// Takes numbers as long as they come before the end, at least one, and gives the place of the first other one.
+        mutating func addNumbers(
+            _ times: borrowing Span<Int64>, _ bits: borrowing Span<UInt64>, from first: Int, before end: Int64
+        ) -> Int {
+            // Of its own, so that it stays in registers.
+            var own = self
+            var index = first
+            repeat {
+                own.add(times[index], .number, bits[index])
+                index += 1
+            } while index < times.count && times[index] < end && own.held == 0
+            guard own.held > 0, bits.count == times.count else {
+                self = own
+                return index
+            }
+            // What stays the same goes on holding. `plain` counts only where no time passes.
+            let start = index
+            var lastBits = own.last.bitPattern
+            while index < times.count {
+                let time = times[index]
+                guard time < end else { break }
+                if bits[index] != lastBits {
+                    lastBits = bits[index]
+                    own.hold(until: time)
+                    own.last = Double(bitPattern: lastBits)
+                    own.least = Swift.min(own.least, own.last)
+                    own.most = Swift.max(own.most, own.last)
+                }
+                index &+= 1
+            }
+            own.count &+= index &- start
+            self = own
+            return index
+        }
     }
 
     init(from: Int64, to: Int64, step: Int64) {
@@ -63,17 +98,20 @@ struct Buckets {
 
     /// Samples in order of time, none before those that came already.
     mutating func add(_ columns: Columns, _ range: Range<Int>) {
-        // Of its own, so that it stays in registers.
-        var own = sums
-        columns.forEach(in: range) { time, tag, bits in
-            if time >= end {
-                sums = own
-                move(to: Int((time - from) / step))
-                own = sums
+        guard columns.areNumbers else {
+            columns.forEach(in: range) { time, tag, bits in
+                if time >= end { move(to: Int((time - from) / step)) }
+                sums.add(time, tag, bits)
             }
-            own.add(time, tag, bits)
+            return
         }
-        sums = own
+        let times = columns.times.span.extracting(range)
+        let bits = columns.bits.span.extracting(range)
+        var index = 0
+        while index < times.count {
+            if times[index] >= end { move(to: Int((times[index] - from) / step)) }
+            index = sums.addNumbers(times, bits, from: index, before: end)
+        }
     }
 
     private mutating func move(to bucket: Int) {

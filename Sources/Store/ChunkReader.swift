@@ -109,6 +109,27 @@ struct ChunkReader {
             first: base &+ unzigzag(first))
     }
 
+    /// Goes on to the first chunk of this series or a later one. Of a page of an older format it stays at the start.
+    mutating func skip(to series: UInt16, _ page: borrowing Span<UInt8>) {
+        guard !isOld else { return }
+        var next = place
+        while true {
+            var at = next.at
+            guard at < end, let seriesStep = ChunkReader.varint(page, &at, end) else { return }
+            next.series = next.series &+ UInt16(truncatingIfNeeded: seriesStep)
+            guard next.series < series, ChunkReader.varint(page, &at, end) != nil,
+                let length = ChunkReader.varint(page, &at, end)
+            else { return }
+            at &+= 2
+            guard let stepChange = ChunkReader.varint(page, &at, end), ChunkReader.varint(page, &at, end) != nil,
+                length <= UInt64(end &- at)
+            else { return }
+            next.step = next.step &+ unzigzag(stepChange)
+            next.at = at &+ Int(truncatingIfNeeded: length)
+            place = next
+        }
+    }
+
     @inline(__always)
     static func varint(_ page: borrowing Span<UInt8>, _ at: inout Int, _ end: Int) -> UInt64? {
         // Most of them.
@@ -170,34 +191,17 @@ struct ChunkReader {
     ) -> Bool {
         let before = times.count
         times.append(contentsOf: repeatElement(chunk.first, count: chunk.count))
-        var stream = reader
         var own = times.mutableSpan
-        var predictor = TimePredictor(step: chunk.step, first: chunk.first)
-        let k = chunk.shape.timeParameter
-        var index = before &+ 1
-        var last = chunk.first
+        let predictor = TimePredictor(step: chunk.step, first: chunk.first)
+        reader.getTimes(chunk.shape.timeParameter, page, predictor, into: &own, from: before &+ 1)
+        let all = times.span.extracting(before..<times.count)
         // Its top bit tells of a time before the one ahead of it; a loop without a way out is far shorter.
         var steps: Int64 = 0
-        if k <= BitReader.mostOfTwo {
-            while index &+ 1 < own.count {
-                let (one, two) = stream.getTwoRice(k, page)
-                let earlier = predictor.time(unzigzag(one))
-                let later = predictor.time(unzigzag(two))
-                own[index] = earlier
-                own[index &+ 1] = later
-                steps |= (earlier &- last) | (later &- earlier)
-                last = later
-                index &+= 2
-            }
-        }
-        while index < own.count {
-            let time = predictor.time(unzigzag(stream.getRice(k, page)))
-            own[index] = time
-            steps |= time &- last
-            last = time
+        var index = 1
+        while index < all.count {
+            steps |= all[index] &- all[index &- 1]
             index &+= 1
         }
-        reader = stream
         // Beyond these, a difference may have wrapped.
         return steps >= 0 && steps < 1 << 50 && chunk.first.magnitude < 1 << 61
     }
@@ -226,25 +230,17 @@ struct ChunkReader {
         var index = before &+ 1
         switch chunk.shape.values {
         case .step:
-            if k <= BitReader.mostOfTwo {
-                while index &+ 1 < own.count {
-                    let (one, two) = stream.getTwoRice(k, page)
-                    whole = whole &+ unzigzag(one)
-                    own[index] = (Double(whole) / scale).bitPattern
-                    whole = whole &+ unzigzag(two)
-                    own[index &+ 1] = (Double(whole) / scale).bitPattern
-                    index &+= 2
-                }
-            }
+            stream.getSigned(k, page, into: &own, from: index)
             while index < own.count {
-                whole = whole &+ unzigzag(stream.getRice(k, page))
+                whole = whole &+ Int64(bitPattern: own[index])
                 own[index] = (Double(whole) / scale).bitPattern
                 index &+= 1
             }
         case .stepOfSteps:
+            stream.getSigned(k, page, into: &own, from: index)
             var step: Int64 = 0
             while index < own.count {
-                step = step &+ unzigzag(stream.getRice(k, page))
+                step = step &+ Int64(bitPattern: own[index])
                 whole = whole &+ step
                 own[index] = (Double(whole) / scale).bitPattern
                 index &+= 1

@@ -304,21 +304,20 @@ extension RingStore {
         let bytes = page.bytes.span
         let isAfter = series.map { page.place.series < $0 } ?? false
         var reader = ChunkReader(bytes, used: page.used, from: isAfter ? page.place : ChunkReader.Place())
-        var before = reader.place
+        if let series {
+            reader.skip(to: series, bytes)
+            cache.remember(reader.place, at: place)
+        }
         while let chunk = reader.next(bytes) {
-            if let series {
-                if chunk.series < series {
-                    before = reader.place
-                    continue
-                }
-                if chunk.series > series { break }
+            if let series, chunk.series != series {
+                if chunk.series < series { continue }
+                break
             }
             let count = columns.count
             if reader.decode(chunk, bytes, from: from, to: to, into: &columns) {
                 found(chunk.series, columns.count - count)
             }
         }
-        if series != nil { cache.remember(before, at: place) }
     }
 
     // MARK: - Verifying

@@ -38,6 +38,20 @@ struct TimePredictor {
         return time
     }
 
+    /// Rice parameters of which a table of eleven bits has two codes at most, all of them jitter: the longest has six ones
+    /// and four bits after the zero, which is 56.
+    static var parametersOfJitter: ClosedRange<Int> { 3...4 }
+
+    /// The next time, and where `count` is 2 the one after it, by what the prediction missed them: at most 64 each, and 0
+    /// where there is no second.
+    @inline(__always)
+    mutating func jitter(_ one: Int64, _ two: Int64, count: Int) -> (Int64, Int64) {
+        let first = next
+        let second = first &+ step &+ (one &* 4)
+        next = first &+ Int64(count) &* step &+ (one &+ two) &* 4
+        return ((first >> 4) &+ one, (second >> 4) &+ two)
+    }
+
     /// The grid of these times: the mean of the steps that are near the median of a few of them, in 1/16 ms.
     static func step(of times: borrowing Span<Int64>) -> Int64 {
         let steps = times.count - 1
