@@ -121,6 +121,19 @@ import Testing
             ])
     }
 
+    /// What a board was asked before it was reset it never answers; it can be asked anew at once.
+    @Test func aResetEndsWhatWasAsked() throws {
+        var printer = try made()
+        var out = Outbox()
+        printer.poll(&out)
+        #expect(out.bytesToSend != nil)
+        #expect(!printer.says("Error:Printer halted. kill() called!\n").isAnswered)
+        #expect(printer.says("start\n").isAnswered)
+        out = Outbox()
+        printer.poll(&out)
+        #expect(out.bytesToSend != nil)
+    }
+
     @Test func aBusyBoardIsNotAskedAgain() throws {
         var printer = try made()
         var out = Outbox()

@@ -183,6 +183,8 @@ package struct Marlin: DeviceDriver {
     }
 
     private mutating func takeReset(_ out: inout Outbox) {
+        // What it was asked before it will never answer.
+        out.answered()
         report(job.reset(), &out)
         clearProgress(&out)
         fatal = nil
