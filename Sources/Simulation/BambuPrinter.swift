@@ -4,7 +4,8 @@ import Model
 ///
 ///     device/SERIAL/report   {"print":{"nozzle_temper":218.4,"command":"push_status","msg":1,"sequence_id":"5512"}}
 ///
-/// A cancel is error 50348044, then FAILED, then the error taken back: three messages, one print.
+/// A cancel is error 50348044, then FAILED, then the error taken back: three messages, one print. The error of a print
+/// that failed stays up, and the printer waits, until somebody has confirmed it.
 struct BambuPrinter: Sendable {
     let serial: String
     private let sendsAll: Bool
@@ -20,7 +21,7 @@ struct BambuPrinter: Sendable {
     ) {
         self.serial = serial
         self.sendsAll = sendsAll
-        session = PrintSession(profile, random: random, start: start)
+        session = PrintSession(profile, random: random, start: start, failing: .blocked)
     }
 
     var record: MachineRecord { session.record }
@@ -58,7 +59,10 @@ struct BambuPrinter: Sendable {
                 error = 0
                 say("\"print_error\":0", isAll: false, &out)
             }
-        case .confirmed: error = 0
+        case .confirmed:
+            guard error != 0 else { break }
+            error = 0
+            say("\"print_error\":0", isAll: false, &out)
         }
     }
 

@@ -28,6 +28,8 @@ package struct LabProfile: Hashable, Sendable {
     package var closedDays: Set<Int> = []
     /// How likely somebody begins something who could, by month.
     package var busyness = [Double](repeating: 1, count: 12)
+    /// s that a file takes to print, on printers that people do not switch off.
+    package var prints: ClosedRange<Int64> = 900...9000
     /// Parts live from one event to the next instead of second by second, and plugs report as seldom as they do by
     /// default.
     package var isCoarse = false

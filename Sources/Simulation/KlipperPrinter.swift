@@ -25,7 +25,7 @@ struct KlipperPrinter: Sendable {
     init(_ profile: LabProfile, name: String, random: SeededRandom, start: Instant) {
         self.name = name
         self.start = start
-        session = PrintSession(profile, random: random, start: start)
+        session = PrintSession(profile, random: random, start: start, failing: .fault)
     }
 
     var record: MachineRecord { session.record }

@@ -51,6 +51,21 @@ package struct MakerSpace: SimulatedPlace {
     package static let most = 60
     package static let profile = LabProfile.makerSpace
 
+    /// A printer of each protocol that the lab of four machines does not speak, each behind a plug `NAME-plug`: Bambu Lab
+    /// (serial 01P00A000000001), Klipper (instance `klipper-1`), PrusaLink, and Marlin on wire `marlin-1`. Always in use,
+    /// with short prints, so that within an hour some of them end.
+    package static func printers(seed: UInt64, start: Instant) -> MakerSpace {
+        let places = [
+            Place(machine: "bambu", kind: .networkPrinter(.bambuP1), number: 1),
+            Place(machine: "klipper", kind: .networkPrinter(.klipper), number: 1),
+            Place(machine: "prusa", kind: .networkPrinter(.prusa), number: 1),
+            Place(machine: "marlin", kind: .serialPrinter(reports: true), number: 1),
+        ]
+        var profile = LabProfile.demo
+        profile.prints = 300...1200
+        return MakerSpace(places, seed: seed, start: start, profile: profile)
+    }
+
     /// The kinds in an order in which few machines are many kinds.
     private static let order: [(name: String, tool: ToolKind?)] = [
         ("printer", nil), ("shredder", .shredder), ("press", nil), ("laser", nil), ("plant", nil), ("mill", .mill),

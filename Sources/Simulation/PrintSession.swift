@@ -149,7 +149,7 @@ struct PrintSession: Sendable {
         }
         let draw = random.between(0, 1)
         outcome = draw < 0.7 ? .completed : draw < 0.88 ? .cancelled : .failed
-        whole = random.seconds(900, 9000)
+        whole = random.seconds(profile.prints.lowerBound, profile.prints.upperBound)
         stops = outcome == .completed ? whole : max(60, Int64(Double(whole) * random.between(0.1, 0.9)))
         pauseAt = random.chance(0.25) ? Int64(Double(stops) * random.between(0.2, 0.8)) : nil
         filamentBefore += filament

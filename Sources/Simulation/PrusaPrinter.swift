@@ -12,7 +12,7 @@ struct PrusaPrinter: Sendable {
 
     init(_ profile: LabProfile, random: SeededRandom, start: Instant) {
         // It says PRINTING from the beginning on.
-        session = PrintSession(profile, random: random, start: start, number: 400, heating: .running)
+        session = PrintSession(profile, random: random, start: start, number: 400, heating: .running, failing: .fault)
     }
 
     var record: MachineRecord { session.record }

@@ -14,6 +14,13 @@ package struct Truth: Sendable {
         self.until = until
     }
 
+    /// This and what is known of other machines, as far as both are known.
+    package func joined(with other: Truth) -> Truth {
+        Truth(
+            records.merging(other.records) { own, _ in own }, start: max(start, other.start),
+            until: min(until, other.until))
+    }
+
     /// Energy used in [from, to); 0 for a machine that is not here.
     package func energyMilliwattHours(_ machine: String, from: Instant, to: Instant) -> Double {
         guard let record = records[machine], from < to else { return 0 }
@@ -43,6 +50,14 @@ package struct Truth: Sendable {
     /// When jobs ended in [from, to), oldest first.
     package func jobEnds(_ machine: String, from: Instant, to: Instant) -> [Instant] {
         jobList(machine, from: from, to: to).map(\.time)
+    }
+
+    /// The jobs that ended in [from, to), oldest first.
+    package func jobsWhole(_ machine: String, from: Instant, to: Instant) -> [TrueJob] {
+        guard let record = records[machine] else { return [] }
+        return jobList(machine, from: from, to: to).map { job in
+            TrueJob(start: record.busySince(before: job.time), end: job.time, outcome: job.outcome)
+        }
     }
 
     private func jobList(_ machine: String, from: Instant, to: Instant) -> ArraySlice<MachineRecord.Job> {
@@ -96,6 +111,14 @@ package struct Truth: Sendable {
     }
 
     private func clamped(_ time: Instant) -> Instant { min(max(time, start), until) }
+}
+
+/// A job as it really was.
+package struct TrueJob: Hashable, Sendable {
+    /// When the machine was taken into use for it.
+    package let start: Instant
+    package let end: Instant
+    package let outcome: JobOutcome
 }
 
 /// What one shot of a press made.
@@ -220,6 +243,17 @@ struct MachineRecord: Sendable {
             index += 1
         }
         return sums
+    }
+
+    /// Since when it was in use without a break just before `time`; `time` where it was not.
+    func busySince(before time: Instant) -> Instant {
+        var index = Self.first(in: changes) { $0.time >= time } - 1
+        var since = time
+        while index >= 0, [.preparing, .running, .paused, .blocked].contains(changes[index].state) {
+            since = changes[index].time
+            index -= 1
+        }
+        return since
     }
 
     /// The index of the first one that is late enough, in a list by time.

@@ -7,16 +7,20 @@ struct DemoReport {
     /// How many whole hours were received.
     let windows: Int
     let lines: [String]
-    let json: JSON
+    /// Of each machine and hour, for who reads the report by a program.
+    let rows: [JSON]
 
-    init(_ body: [UInt8], lab: SimulatedLab, from began: Instant) {
+    /// The whole hours that were received.
+    let hours: [DemoHour]
+
+    init(_ body: [UInt8], truth lab: Truth, from began: Instant) {
         let items = JSON(body)?["items"]?.items ?? JSON(body)?["rollups"]?.items ?? JSON(body)?.items ?? []
         var lines: [String] = []
         var rows: [JSON] = []
         var held = (energy: 0.0, busy: 0.0)
         var true_ = (energy: 0.0, busy: 0.0)
         var material = DemoMaterial()
-        var whole = 0
+        var hours: [DemoHour] = []
         for item in items {
             let rollup = item["rollup"] ?? item
             guard let start = rollup["start"]?.text.flatMap({ Instant($0) }),
@@ -27,24 +31,25 @@ struct DemoReport {
             lines.append("received   \(start) revision \(revision)  \(energy.map { Self.rounded($0) } ?? "unknown") Wh")
             // The hour in which the lab began is not the whole truth.
             guard start >= began else { continue }
-            whole += 1
-            for machine in rollup["machines"]?.items ?? [] {
+            let machines = rollup["machines"]?.items ?? []
+            hours.append(DemoHour(start: start, end: end, machines: machines))
+            for machine in machines {
                 guard let id = machine["id"]?.text else { continue }
-                let truth = lab.truth.stateMilliseconds(id, from: start, to: end)
-                let trueEnergy = lab.truth.energyMilliwattHours(id, from: start, to: end) / 1000
+                let truth = lab.stateMilliseconds(id, from: start, to: end)
+                let trueEnergy = lab.energyMilliwattHours(id, from: start, to: end) / 1000
                 let states = machine["states_s"]
                 let energy = machine["energy_wh"]?.number
                 held.energy += energy ?? 0
                 true_.energy += trueEnergy
                 held.busy += Self.busy { states?[$0.rawValue]?.number ?? 0 }
                 true_.busy += Self.busy { Double(truth[$0] ?? 0) / 1000 }
-                let made = lab.truth.material(id, from: start, to: end)
+                let made = lab.material(id, from: start, to: end)
                 material.add(machine, made)
                 let trueStates = MachineState.allCases.map {
                     JSON.Member($0.rawValue, .number(Double(truth[$0] ?? 0) / 1000))
                 }
                 let trueJobs = JobOutcome.allCases.map {
-                    JSON.Member($0.rawValue, .integer(lab.truth.jobs(id, from: start, to: end)[$0] ?? 0))
+                    JSON.Member($0.rawValue, .integer(lab.jobs(id, from: start, to: end)[$0] ?? 0))
                 }
                 let use: [JSON.Member] = [
                     .init("machine", .string(id)), .init("start", .string(start.description)),
@@ -52,24 +57,25 @@ struct DemoReport {
                     .init("true_energy_wh", .number(trueEnergy)), .init("states_s", states ?? .null),
                     .init("true_states_s", .object(trueStates)), .init("jobs", machine["jobs"] ?? .null),
                     .init("true_jobs", .object(trueJobs)), .init("shots", machine["shots"] ?? .null),
-                    .init("true_shots", .integer(lab.truth.shots(id, from: start, to: end))),
+                    .init("true_shots", .integer(lab.shots(id, from: start, to: end))),
                 ]
                 rows.append(.object(use + DemoMaterial.members(machine, made)))
             }
         }
         windows = items.count
-        if whole > 0 {
-            lines.append("over \(whole) whole hours:")
+        if !hours.isEmpty {
+            lines.append("over \(hours.count) whole hours:")
             lines.append(Self.comparison("energy", held.energy, true_.energy, "Wh"))
             lines.append(Self.comparison("busy time", held.busy / 3600, true_.busy / 3600, "h"))
             lines += material.comparisons.map { Self.comparison($0.name, $0.held, $0.made, $0.unit, "made") }
         }
         if items.isEmpty { lines.append("the city received no rollup") }
         self.lines = lines
-        json = .object(["received": .integer(items.count), "whole": .integer(whole), "machines": .array(rows)])
+        self.hours = hours
+        self.rows = rows
     }
 
-    private static func busy(_ seconds: (MachineState) -> Double) -> Double {
+    static func busy(_ seconds: (MachineState) -> Double) -> Double {
         [MachineState.preparing, .running, .paused, .blocked].reduce(0) { $0 + seconds($1) }
     }
 
@@ -81,7 +87,7 @@ struct DemoReport {
         return "  \(name): the city holds \(rounded(held))\(unit), the lab \(did) \(rounded(truth))\(unit)\(difference)"
     }
 
-    private static func rounded(_ value: Double) -> String { "\((value * 1000).rounded() / 1000)" }
+    static func rounded(_ value: Double) -> String { "\((value * 1000).rounded() / 1000)" }
 }
 
 /// Items and grams over some hours, as the city holds them and as they were.
