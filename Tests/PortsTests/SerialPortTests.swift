@@ -125,6 +125,45 @@ import Testing
         port.close()
     }
 
+    /// Many boards start anew when DTR rises, and the system lowers it when a port is closed whose line says HUPCL, or is
+    /// set to no speed. So neither is there once the port is open, nor after it was closed, for whoever opens it next.
+    /// A pseudo-terminal has no DTR itself; its settings are kept as those of any line.
+    @Test func nothingIsLoweredThatWouldResetABoard() throws {
+        let loop = try makeLoop()
+        let terminal = try PseudoTerminal()
+        func flags(change: (inout termios) -> Void = { _ in }) -> termios {
+            var line = termios()
+            #expect(tcgetattr(terminal.descriptor, &line) == 0)
+            change(&line)
+            #expect(tcsetattr(terminal.descriptor, TCSANOW, &line) == 0)
+            #expect(tcgetattr(terminal.descriptor, &line) == 0)
+            return line
+        }
+        func isSet(_ bit: tcflag_t, _ line: termios) -> Bool { line.c_cflag & bit != 0 }
+        let (hangsUp, ignoresModem) = (tcflag_t(HUPCL), tcflag_t(CLOCAL))
+        // As a new line is.
+        let before = flags {
+            $0.c_cflag |= hangsUp
+            $0.c_cflag &= ~ignoresModem
+        }
+        #expect(isSet(hangsUp, before) && !isSet(ignoresModem, before))
+        var open: termios?
+        let settings = SerialSettings(name: "bus", path: terminal.path, baud: 115_200)
+        let port = SerialPort(loop: loop, settings: settings) { _ in
+        } onChange: { isOpen, reason in
+            #expect(isOpen, "\(reason)")
+            open = flags()
+            loop.stop(0)
+        }
+        #expect(loop.run() == 0)
+        port.close()
+        for var line in [try #require(open), flags()] {
+            #expect(!isSet(hangsUp, line) && isSet(ignoresModem, line))
+            #expect(!isSet(tcflag_t(CRTSCTS), line), "nor is RTS the system's to move")
+            #expect(cfgetospeed(&line) != speed_t(B0))
+        }
+    }
+
     @Test func whatNobodyReadsIsBounded() throws {
         let loop = try makeLoop()
         let terminal = try PseudoTerminal()
