@@ -33,6 +33,12 @@ package struct MakerSpace: SimulatedPlace {
         /// Stands behind the names of its topics and wires.
         package let number: Int
 
+        package init(machine: String, kind: Kind, number: Int) {
+            self.machine = machine
+            self.kind = kind
+            self.number = number
+        }
+
         /// Of a Bambu Lab printer.
         package var serialNumber: String {
             (kind == .networkPrinter(.bambuX1) ? "00M00A" : "01P00A") + String("00000000\(number)".suffix(9))

@@ -45,6 +45,9 @@ struct NetworkPrinter: PluggedPart {
     var next: Instant { min(printerNext, isNew ? printerNext : plug.next) }
     var doing: String { bambu?.doing ?? klipper?.doing ?? prusa?.doing ?? "" }
 
+    /// Only Klipper counts what it uses.
+    var filament: Double? { klipper?.filament }
+
     private var printerNext: Instant { bambu?.next ?? klipper?.next ?? prusa?.next ?? .distantFuture }
     var load: ElectricalLoad {
         ElectricalLoad(watts: Double(record.energy.power) / 1000, factor: 0.62, supply)
