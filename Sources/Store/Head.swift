@@ -56,6 +56,8 @@ struct Head {
         /// The decimal places that its last number had, to be tried first with the next one. Whoever reads the records
         /// next, the journal and the archive, wants whole numbers.
         var places: UInt8 = 0
+        /// What the bits of the last number are in a record with so many places.
+        var whole: UInt64 = 0
         /// 10^places; where it had none, no number, so that nothing fits it.
         var scale = 1.0
         /// Of all its samples, as far as known.
@@ -70,6 +72,8 @@ struct Head {
     private(set) var texts: [String] = []
     /// Of the records with the tag `tier`.
     private(set) var tierItems: [TierItem] = []
+    /// Of each of these, its ordinal.
+    private(set) var tierOrdinals: [UInt64] = []
     private var textIndex: [String: Int] = [:]
     private(set) var weight = 0
     /// At this weight the head is full.
@@ -117,8 +121,12 @@ struct Head {
         tails[Int(series)].time = time
         switch value {
         case .number(let number):
-            tails[Int(series)].tag = .number
-            tails[Int(series)].bits = number.bitPattern
+            var tail = tails[Int(series)]
+            tail.tag = .number
+            tail.bits = number.bitPattern
+            (tail.whole, tail.places) = Head.otherDecimal(number, tail.places, 0)
+            tail.scale = Head.scale(tail.places)
+            tails[Int(series)] = tail
         case .unknown: tails[Int(series)].tag = .unknown
         case .text(let text):
             tails[Int(series)].tag = .text
@@ -165,13 +173,17 @@ struct Head {
         guard time >= tail.newest || isLate else { return .behind }
         let end = first &+ UInt64(truncatingIfNeeded: index) &+ 1
         record.back = UInt32(truncatingIfNeeded: tail.end > first ? end &- tail.end : 0)
-        if let whole = Decimal.whole(number, scale: tail.scale) {
+        if tail.bits == bits, tail.tag == .number, tail.places < Record.noPlaces {
+            // The same as before, as half of all samples are: a division less.
+            record.bits = tail.whole
+        } else if let whole = Decimal.whole(number, scale: tail.scale) {
             record.bits = UInt64(bitPattern: whole)
         } else {
             (record.bits, tail.places) = otherDecimal(number, tail.places, index)
-            tail.scale = tail.places < Record.noPlaces ? Decimal.scale(Int(tail.places)) : .nan
+            tail.scale = scale(tail.places)
         }
         record.places = tail.places
+        tail.whole = record.bits
         tail.time = time
         tail.bits = bits
         tail.end = end
@@ -179,6 +191,10 @@ struct Head {
         tail.newest = max(time, tail.newest)
         tail.oldest = min(time, tail.oldest)
         return .added
+    }
+
+    private static func scale(_ places: UInt8) -> Double {
+        places < Record.noPlaces ? Decimal.scale(Int(places)) : .nan
     }
 
     @inline(never)
@@ -274,6 +290,7 @@ struct Head {
 
     /// Takes a record of a tier; it weighs nothing, its own limit is that of the tier.
     mutating func append(_ item: TierItem, series: UInt16, start: Int64) {
+        tierOrdinals.append(end)
         records.append(Record(time: start, bits: UInt64(tierItems.count), back: 0, series: series, tag: .tier))
         tierItems.append(item)
     }
@@ -301,6 +318,7 @@ struct Head {
         let oldTexts = texts
         let oldItems = tierItems
         tierItems.removeAll(keepingCapacity: true)
+        tierOrdinals.removeAll(keepingCapacity: true)
         texts.removeAll(keepingCapacity: true)
         textIndex.removeAll(keepingCapacity: true)
         weight = 0
@@ -314,6 +332,7 @@ struct Head {
             case .text: records[index].bits = intern(oldTexts[Int(record.bits)])
             case .tier:
                 records[index].bits = UInt64(tierItems.count)
+                tierOrdinals.append(first &+ UInt64(index))
                 tierItems.append(oldItems[Int(record.bits)])
             case .number, .unknown, .lost: break
             }

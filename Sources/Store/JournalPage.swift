@@ -64,14 +64,25 @@ struct JournalPage {
             let step = zigzag(record.time &- time)
             let whole = zigzag(Int64(bitPattern: record.bits))
             guard record.tag == .number, record.places < Record.noPlaces, step < 1 << 35, whole < 1 << 53 else { break }
-            // Series and time take eight bytes together.
-            let (place, placeLength) = JournalPage.varint(zigzag(Int64(record.series) &- Int64(series)))
-            let (moment, momentLength) = JournalPage.varint(step)
-            JournalPage.put(place | moment &<< (placeLength &* 8), &page, at)
-            at &+= UInt32(truncatingIfNeeded: placeLength &+ momentLength)
-            let (value, valueLength) = JournalPage.varint(whole << 3 | UInt64(3 &+ record.places))
-            JournalPage.put(value, &page, at)
-            at &+= UInt32(truncatingIfNeeded: valueLength)
+            let code = whole << 3 | UInt64(3 &+ record.places)
+            let seriesStep = zigzag(Int64(record.series) &- Int64(series))
+            if (seriesStep | step) < 128 {
+                // Nearly always: a byte each.
+                let (value, length) = JournalPage.varint(code)
+                page[Int(at)] = UInt8(truncatingIfNeeded: seriesStep)
+                page[Int(at) &+ 1] = UInt8(truncatingIfNeeded: step)
+                JournalPage.put(value, &page, at &+ 2)
+                at &+= UInt32(truncatingIfNeeded: 2 &+ length)
+            } else {
+                // Series and time take eight bytes together.
+                let (place, placeLength) = JournalPage.varint(seriesStep)
+                let (moment, momentLength) = JournalPage.varint(step)
+                JournalPage.put(place | moment &<< (placeLength &* 8), &page, at)
+                at &+= UInt32(truncatingIfNeeded: placeLength &+ momentLength)
+                let (value, valueLength) = JournalPage.varint(code)
+                JournalPage.put(value, &page, at)
+                at &+= UInt32(truncatingIfNeeded: valueLength)
+            }
             series = record.series
             time = record.time
             earliest = min(earliest, time)
@@ -176,7 +187,7 @@ struct JournalPage {
         header.samples = Int(header.end - header.first)
         checksum = region.crc32c(bytes, checked..<at, after: checksum)
         checked = at
-        header.write(to: &bytes, page: page, identity: identity, layout: layout, checked: checksum)
+        header.write(to: &bytes, page: page, identity: identity, layout: layout, region, checked: checksum)
         return bytes
     }
 

@@ -110,7 +110,10 @@ struct PageHeader {
 
     /// Fills in the header and both checksums of a page whose body stands: `used` bytes, and zeros after them.
     /// - Parameter checked: the checksum of the used part, where it is known already.
-    func write(to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout, checked: UInt32? = nil) {
+    func write(
+        to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout, _ region: any Region,
+        checked: UInt32? = nil
+    ) {
         bytes.put(PageHeader.magic, at: 0)
         bytes[4] = PageHeader.format
         bytes[5] = kind.rawValue
@@ -137,8 +140,9 @@ struct PageHeader {
         bytes.put(UInt16(truncatingIfNeeded: runPages), at: 118)
         bytes.put(UInt32(truncatingIfNeeded: samples), at: 120)
         bytes.put(UInt32(truncatingIfNeeded: runSamples), at: 124)
-        let part = checked ?? Checksum.crc32c(bytes, PageHeader.size..<PageHeader.size + used)
+        let part = checked ?? region.crc32c(bytes, PageHeader.size..<PageHeader.size + used, after: 0)
         bytes.put(Checksum.crc32c(zeros: PageHeader.bodySize - used, after: part), at: 12)
-        bytes.put(PageHeader.checksum(bytes), at: 8)
+        let start = region.crc32c(bytes, 0..<8, after: 0)
+        bytes.put(region.crc32c(bytes, 12..<PageHeader.size, after: start), at: 8)
     }
 }

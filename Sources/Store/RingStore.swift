@@ -193,7 +193,7 @@ package final class RingStore {
 
     func superblock(_ page: Int) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Layout.pageSize)
-        PageHeader(.superblock).write(to: &bytes, page: page, identity: identity, layout: layout)
+        PageHeader(.superblock).write(to: &bytes, page: page, identity: identity, layout: layout, region)
         return bytes
     }
 

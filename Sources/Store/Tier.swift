@@ -331,26 +331,30 @@ extension RingStore {
     }
 
     func standing(_ tier: Tier) -> [Standing] {
-        guard !head.tierItems.isEmpty else { return [] }
-        var all: [Standing] = []
-        let (first, end, last) = (head.first, self[tier].end, head.index(cursor))
-        let (allRecords, items) = (head.records, head.tierItems)
-        let records = allRecords.span
-        var index = 0
-        while index < last, index < records.count {
-            defer { index &+= 1 }
-            guard records[index].tag == .tier else { continue }
-            let record = records[index]
-            let item = items[Int(record.bits)]
-            guard item.tier == tier, first &+ UInt64(index) >= end else { continue }
-            all.append(
-                Standing(series: record.series, start: record.time, ordinal: first &+ UInt64(index), item: item))
+        struct Place {
+            let series: UInt16
+            let start: Int64
+            /// Among the items, which are in order of ordinal.
+            let index: Int
         }
-        all.sort { ($0.series, $0.start, $0.ordinal) < ($1.series, $1.start, $1.ordinal) }
+        let end = max(self[tier].end, head.first)
+        var all: [Place] = []
+        for (index, ordinal) in head.tierOrdinals.enumerated() where ordinal >= end && ordinal < cursor {
+            guard head.tierItems[index].tier == tier else { continue }
+            let record = head.records[head.index(ordinal)]
+            all.append(Place(series: record.series, start: record.time, index: index))
+        }
+        all.sort { ($0.series, $0.start, $0.index) < ($1.series, $1.start, $1.index) }
         var kept: [Standing] = []
-        for item in all {
-            if let last = kept.last, last.series == item.series, last.start == item.start { kept.removeLast() }
-            kept.append(item)
+        kept.reserveCapacity(all.count)
+        for (place, item) in all.enumerated() {
+            // The one after it is a later version of the same.
+            let next = place + 1 < all.count ? all[place + 1] : nil
+            if let next, next.series == item.series, next.start == item.start { continue }
+            kept.append(
+                Standing(
+                    series: item.series, start: item.start, ordinal: head.tierOrdinals[item.index],
+                    item: head.tierItems[item.index]))
         }
         return kept
     }
@@ -416,7 +420,7 @@ extension RingStore {
             complete(&header, index, of: run)
             let page = layout.tierPage(tier, header.sequence)
             var bytes = body
-            header.write(to: &bytes, page: page, identity: identity, layout: layout)
+            header.write(to: &bytes, page: page, identity: identity, layout: layout, region)
             self[tier].ring.next = header.sequence + 1
             floors.willWrite(header.sequence, tier, pages: layout.tierPages(tier))
             if let old = self[tier].willWrite(header.sequence) { counters.overwrittenRecords += Int(old.samples) }

@@ -187,7 +187,7 @@ extension RingStore {
                 header.sequence = due.generation
                 header.used = due.used
                 var bytes = due.body
-                header.write(to: &bytes, page: due.page, identity: identity, layout: layout)
+                header.write(to: &bytes, page: due.page, identity: identity, layout: layout, region)
                 if let error = write(bytes, page: due.page) {
                     catalog.refused(due)
                     last = error
@@ -346,7 +346,7 @@ extension RingStore {
             complete(&header, index, of: run)
             let page = layout.archivePage(header.sequence)
             var bytes = body
-            header.write(to: &bytes, page: page, identity: identity, layout: layout)
+            header.write(to: &bytes, page: page, identity: identity, layout: layout, region)
             archive.next = header.sequence + 1
             forget(header.sequence)
             if let error = writeRing(bytes, page: page) { return error }
