@@ -67,6 +67,8 @@ package final class RingStore {
     var settledToken: UInt64 = 0
     var counters = StoreStatistics()
     var recordsWithoutRoom = 0
+    /// The time of the sample for which room was sought last, where there was none.
+    private var refusedAt: Instant?
     /// Before the store was opened.
     let earlierDrops: Catalog.Drops
     var unreadable: [UInt64: Int] = [:]
@@ -250,7 +252,14 @@ package final class RingStore {
     @inline(never)
     private func appendSlowly(_ id: SeriesID, _ time: Instant, _ value: StoredValue, _ outcome: Head.Outcome) {
         guard outcome == .full else { return takeLate(id, time, value) }
-        guard makeRoomInMemory({ head.weight < head.limit }) else { return counters.refused += 1 }
+        // What a disk refused a moment ago it will refuse again: by the samples' own time it is asked once a second.
+        // Whoever commits meanwhile and succeeds has made room.
+        if let refusedAt, time < refusedAt + .seconds(1) { return counters.refused += 1 }
+        guard makeRoomInMemory({ head.weight < head.limit }) else {
+            refusedAt = time
+            return counters.refused += 1
+        }
+        refusedAt = nil
         append(id, time, value)
     }
 
