@@ -82,6 +82,8 @@ struct Catalog {
         else { return nil }
         let number = UInt16(infos.count)
         insert(SeriesInfo(id: SeriesID(raw: UInt32(number)), key: key, unit: unit, kind: kind), number, page)
+        // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
+        numbers.add(key, number, infos)
         pages[page].isDirty = true
         return number
     }
@@ -101,12 +103,15 @@ struct Catalog {
         return true
     }
 
+    /// Without its name, which the caller sees to.
     private mutating func insert(_ info: SeriesInfo, _ number: UInt16, _ page: Int) {
-        reserve(below: Int(number) + 1)
-        guard infos[Int(number)] == nil else { return }
-        infos[Int(number)] = info
-        // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
-        numbers.add(info.key, number, infos)
+        if Int(number) == infos.count {
+            infos.append(info)
+        } else {
+            reserve(below: Int(number) + 1)
+            guard infos[Int(number)] == nil else { return }
+            infos[Int(number)] = info
+        }
         pages[page].members.append(number)
         count += 1
     }
@@ -214,7 +219,15 @@ struct Catalog {
 
     // MARK: - Reading
 
-    /// Takes the newest of a logical page's sound slots.
+    /// Units by what an entry says, low byte first; none takes more than eight bytes.
+    private static let units: [(word: UInt64, unit: Unit)] = Unit.allCases.map { unit in
+        (unit.rawValue.utf8.reversed().reduce(0) { $0 << 8 | UInt64($1) }, unit)
+    }
+
+    /// After all pages are loaded: the names.
+    mutating func finishLoading() { numbers = SeriesIndex(infos) }
+
+    /// Takes the newest of a logical page's sound slots. Afterwards, `finishLoading`.
     mutating func load(_ logical: Int, slot: Int, _ header: PageHeader, _ bytes: [UInt8], copies: Int) {
         pages[logical].generation = header.sequence
         pages[logical].durable = slot
@@ -230,7 +243,12 @@ struct Catalog {
             let number: UInt16 = bytes.integer(at: at)
             let kind = Int(bytes[at + 2])
             at += 3
-            guard let unit = text(), let device = text(), let channel = text() else { return }
+            let unitLength = Int(bytes[at])
+            guard at + 1 + unitLength <= end else { return }
+            var word: UInt64 = 0
+            for index in 0..<min(8, unitLength) { word |= UInt64(bytes[at + 1 + index]) << UInt64(8 * index) }
+            at += 1 + unitLength
+            guard let device = text(), let channel = text() else { return }
             if kind == Int(Catalog.dropsKind), logical == 0 {
                 drops = Drops(tooLate: max(0, Int(device) ?? 0), refused: max(0, Int(channel) ?? 0))
                 return
@@ -241,7 +259,8 @@ struct Catalog {
             insert(
                 SeriesInfo(
                     id: SeriesID(raw: UInt32(number)), key: SeriesKey(device: device, channel: channel),
-                    unit: Unit(rawValue: unit), kind: Catalog.kinds[kind]),
+                    unit: unitLength > 8 ? nil : Catalog.units.first { $0.word == word }?.unit,
+                    kind: Catalog.kinds[kind]),
                 number, logical)
         }
     }

@@ -99,7 +99,9 @@ struct Head {
 
     /// From now on samples of this series are taken.
     mutating func know(_ series: UInt16) {
-        if Int(series) >= tails.count {
+        if Int(series) == tails.count {
+            tails.append(Tail())
+        } else if Int(series) > tails.count {
             tails.append(contentsOf: repeatElement(Tail(), count: Int(series) + 1 - tails.count))
         }
         tails[Int(series)].isKnown = true

@@ -26,6 +26,12 @@ struct SeriesIndex {
 
     /// Begins anew, where names have changed; of several numbers under one name the highest is meant.
     init(_ infos: [SeriesInfo?]) {
+        let all = infos.count { $0 != nil }
+        guard all > 0 else { return }
+        // As many as growing one by one would have made: two thirds full at most.
+        var room = 16
+        while (all + 1) * 3 > room * 2 { room *= 2 }
+        places = [UInt16](repeating: 0, count: room)
         for (number, info) in infos.enumerated() { if let key = info?.key { add(key, UInt16(number), infos) } }
     }
 

@@ -2,7 +2,7 @@ import Model
 import Store
 import Testing
 
-@Suite("A store without room")
+@Suite("What a store does when it has no room, and what it knows of many series")
 struct RefusalTests {
     @Test(
         "A disk that refuses everything is asked for room once a second of the samples' time, and is used when it takes"
@@ -43,5 +43,30 @@ struct RefusalTests {
             return true
         }
         #expect(last == Sample(time: time, value: .number(3)))
+    }
+
+    @Test("Names, units and kinds of many series come back; of two units under one name the newer is meant")
+    func manySeries() throws {
+        let disk = SimulatedDisk(pages: TierPuts.all(512))
+        let store = try RingStore.create(in: disk, plan: StorePlan(seriesLimit: 900), identity: Workload.identity)
+        let units = [nil] + Unit.allCases.map { Optional($0) }
+        var expected: [SeriesInfo] = []
+        for number in 0..<900 {
+            // Every ninth is a name that was there before.
+            let key = SeriesKey(device: "기기-\(number % 9 == 8 ? number - 8 : number)", channel: "c")
+            let (unit, kind) = (units[number % units.count], Kind.allCases[number / 7 % Kind.allCases.count])
+            let known = store.find(key)
+            let id = try #require(try store.series(key, unit: unit, kind: kind))
+            if known?.id != id { expected.append(SeriesInfo(id: id, key: key, unit: unit, kind: kind)) }
+        }
+        try store.commit()
+        try disk.sync()
+        store.finishedSync(store.beginSync())
+        let again = try RingStore(opening: disk)
+        #expect(again.allSeries == expected)
+        var newest: [SeriesKey: SeriesInfo] = [:]
+        for info in expected { newest[info.key] = info }
+        for (key, info) in newest { #expect(again.find(key) == info) }
+        #expect(again.find(SeriesKey(device: "기기-900", channel: "c")) == nil)
     }
 }
