@@ -242,7 +242,8 @@ struct SlotState {
         ]
     }
 
-    /// nil where the fields are no slot; those after the fifth may be missing, and then only its mean is right.
+    /// nil where the fields are no slot. Those after the fifth may be missing, and then only its mean is right; or the last
+    /// one, and then it is not known how it began.
     @inline(__always)
     init?(start: Int64, count fields: Int, _ field: (Int) -> Int64) {
         guard fields >= 5 else { return nil }
@@ -263,11 +264,11 @@ struct SlotState {
         last = number(field(4))
         count = 1
         isEmpty = false
-        guard fields >= SlotState.fields else { return }
+        guard fields >= SlotState.fields - 1 else { return }
         count = Int(clamping: field(5))
         least = number(field(6))
         most = number(field(7))
-        first = number(field(8))
+        if fields >= SlotState.fields { first = number(field(8)) }
     }
 
     init?(_ record: TierRecord) {

@@ -70,7 +70,8 @@ extension RingStore {
             layout.tierPages(.slots) > 0, let kind = catalog.info(series)?.kind, kind == .gauge || kind == .counter
         else { return nil }
         let whole = SlotState.start(of: to)
-        var states = slotStates(series, from, whole)
+        // A point does not say how it began.
+        var states = slotStates(series, from, whole, fields: SlotState.fields - 1)
         if whole < to { states.append(partOfSlot(series, whole, to)) }
         var points: [Point] = []
         var index = 0

@@ -225,13 +225,16 @@ extension RingStore {
 
     /// Slots that start in the range, in order, with what is not sealed yet. Before the first record, samples tell, and
     /// so they do in between where a page of the ring is damaged.
-    func slotStates(_ series: UInt16, _ from: Int64, _ to: Int64) -> [SlotState] {
+    /// - Parameter fields: of those that are read of each; see `SlotState`.
+    func slotStates(
+        _ series: UInt16, _ from: Int64, _ to: Int64, fields: Int = TierRecord.mostFields
+    ) -> [SlotState] {
         guard isNumeric(series) else { return [] }
         mendSlots()
         let from = SlotState.start(of: from) < from ? SlotState.start(of: from) + SlotState.length : from
         var states: [SlotState] = []
         states.reserveCapacity(Int(max(0, min(256, (to &- from) / SlotState.length))))
-        let isWhole = eachInRing(series, .slots, from, to) { $0.addStates(from, to, to: &states) }
+        let isWhole = eachInRing(series, .slots, from, to, mostFields: fields) { $0.addStates(from, to, to: &states) }
         for record in self[.slots].head.records(series, from, to) {
             states.append(SlotState(record) ?? SlotState(start: record.start.milliseconds))
         }
