@@ -25,15 +25,18 @@ func storeBench() -> [BenchResult] {
     }
 }
 
-/// A whole day of single series; `Bench query` asks for more. Once with a call for each sample, once without.
+/// The whole day, one series after the other; `Bench query` asks for more. Once with a call for each sample, once without;
+/// and once every seventh series alone, where a page is read for five series and not for all that it has.
 private func scanning(_ stored: BenchStore) throws -> [BenchResult] {
-    func measured(_ name: String, _ day: (SeriesID) -> (sum: Double, samples: Int)) throws -> BenchResult {
+    func measured(
+        _ name: String, every step: Int = 1, _ day: (SeriesID) -> (sum: Double, samples: Int)
+    ) throws -> BenchResult {
         var samples = 0
         var sum = 0.0
         let measured = Bench.median(runs: 3) {
             samples = 0
-            for index in 0..<100 {
-                let found = day(stored.ids[index * 7])
+            for index in stride(from: 0, to: stored.ids.count, by: step) {
+                let found = day(stored.ids[index])
                 samples += found.samples
                 sum += found.sum
             }
@@ -45,6 +48,7 @@ private func scanning(_ stored: BenchStore) throws -> [BenchResult] {
     }
     let (start, end) = (BenchStore.start, BenchStore.start + .hours(25))
     let columns = try measured("store.scan") { sumOf(stored.store, $0, from: start, to: end) }
+    let few = try measured("store.scan_every_7th", every: 7) { sumOf(stored.store, $0, from: start, to: end) }
     let samples = try measured("store.scan_each") { id in
         var found = (sum: 0.0, samples: 0)
         stored.store.scan(id, from: start, to: end) {
@@ -54,7 +58,7 @@ private func scanning(_ stored: BenchStore) throws -> [BenchResult] {
         }
         return found
     }
-    return [columns, samples]
+    return [columns, few, samples]
 }
 
 /// A store whose process was killed: the journal holds what no run has yet.
