@@ -46,6 +46,35 @@ import Testing
         #expect(driver.words(driver.says("pulses=7\n")) == ["energy=7000"])
     }
 
+    @Test func aRecordMayBeAnObject() throws {
+        var driver = try counter()
+        #expect(
+            driver.words(driver.says(#"{"id":"lathe","pulses":7,"up":5,"more":[1,{"pulses":9}]}"# + "\n")) == [
+                "energy=7000", "uptime=5",
+            ])
+        for text in [
+            #"{"pulses":"7"}"#, #"{"pulses":null}"#, #"{"up":5}"#, #"{"pulses":7"#, #"{"pulses":7,"pulses":8}"#, "{}",
+            #"{"pulses":7} x"#,
+        ] {
+            let out = driver.says(text + "\n")
+            #expect(out.readings == [] && out.kinds == [.badFrame], "\(text)")
+        }
+    }
+
+    /// Whatever the form of the lines, a start is told before the counts that began anew with it, and once.
+    @Test(arguments: ["pulses=%d up=%d\n", "%d,%d\n", #"{"pulses":%d,"up":%d}"# + "\n"])
+    func aStartIsTold(form: String) throws {
+        var driver = try counter()
+        _ = driver.says("#pulses,up\n")
+        func said(_ pulses: Int, _ up: Int) -> [String] {
+            driver.words(driver.says(String(format: form, pulses, up)))
+        }
+        #expect(said(100, 500) == ["energy=100000", "uptime=500"])
+        #expect(said(101, 510) == ["energy=101000", "uptime=510"])
+        #expect(said(2, 3) == ["restart=restarted", "energy=2000", "uptime=3"])
+        #expect(said(3, 13) == ["energy=3000", "uptime=13"])
+    }
+
     @Test func talkOfAStartIsNoFault() throws {
         var driver = try SerialBench.model(LineText.self, "meters/models/emontx")
         #expect(driver.says("P3:18,E1:48213\r\n" + emonTx).faults == [])

@@ -6,12 +6,14 @@ package import Model
 ///     id=lathe w=742.1 wh=48213⏎                           name=value
 ///     #w,wh⏎                                               or columns under a head
 ///     742.1,48213⏎
+///     {"MSG":185,"V1":219.42,"P1":742,"E1":48213}⏎         or one JSON object
 ///
 /// Between pairs stand commas, semicolons or blanks. Which name feeds which channel is the model's profile. There is no
 /// checksum, so that a line counts only as a whole: every member that the profile names must be there, once, as a
 /// number, and nothing that is neither pair nor column may stand beside it.
 ///
-/// A channel shows what the board shows. A count that begins anew after a restart is the usage rules' to judge.
+/// A channel shows what the board shows. A count that begins anew after a restart is the usage rules' to judge; that there
+/// was one is told where the profile names a member that only goes up while the board runs.
 package struct LineText: DeviceDriver {
     package static let info = DriverInfo(
         name: "line-text", title: "Microcontrollers that print name:value, name=value or columns", link: .line,
@@ -21,6 +23,9 @@ package struct LineText: DeviceDriver {
     private let members: [Member]
     /// Lines that do not begin so are talk: version, settings, radio.
     private let start: [UInt8]
+    /// Counts lines or seconds since the board started, so that it falls with every start; empty for none.
+    private let sinceStart: [UInt8]
+    private var lastSinceStart: Double?
 
     private var lines = LineBuffer(limit: 1024)
     /// Nothing was seen of the first line's beginning.
@@ -28,7 +33,9 @@ package struct LineText: DeviceDriver {
     /// The column of each member after a head; `columns` is 0 where there was none.
     private var columnOf: [Int?]
     private var columns = 0
+    private var sinceStartColumn: Int?
     private var found: [Double?]
+    private var sinceStartNow: Double?
 
     private struct Member: Sendable {
         let name: [UInt8]
@@ -45,7 +52,7 @@ package struct LineText: DeviceDriver {
             problems.add(setup.fields.position, "device \(setup.id) needs 'model': what its lines hold")
             return nil
         }
-        channels = profile.channels(of: [.gauge, .counter], &problems)
+        let measured = profile.channels(of: [.gauge, .counter], &problems)
         let settings = profile.map("settings", &problems)
         setup.profile = profile
         guard var settings else {
@@ -53,15 +60,17 @@ package struct LineText: DeviceDriver {
             return nil
         }
         start = Array((settings.text("start", &problems) ?? "").utf8)
+        sinceStart = Array((settings.text("since_start", &problems) ?? "").utf8)
+        channels = measured + (sinceStart.isEmpty ? [] : [Channel("restart", nil, .event)])
         let constant = setup.fields.integer("pulses_per_kwh", in: 1...1_000_000, &problems)
-        members = Self.members(&settings, constant, channels, &problems)
+        members = Self.members(&settings, constant, measured, &problems)
         settings.finish(&problems)
         guard problems.all.count == before else { return nil }
         columnOf = [Int?](repeating: nil, count: members.count)
         found = [Double?](repeating: nil, count: members.count)
     }
 
-    /// `members`: a list of `{ name, channel }` with `scale`, `pulses_per_kwh`, `unavailable`, `optional` where needed.
+    /// `start`: what each record begins with. `since_start`: the member that tells of restarts. `members`: a list of `{ name, channel }` with `scale`, `pulses_per_kwh`, `unavailable`, `optional` where needed.
     private static func members(
         _ settings: inout Fields, _ constant: Int?, _ channels: [Channel], _ problems: inout Problems
     ) -> [Member] {
@@ -127,15 +136,25 @@ package struct LineText: DeviceDriver {
     private mutating func take(_ whole: [UInt8], _ out: inout Outbox) {
         // Line noise while a board starts.
         let line = whole.drop { $0 <= 0x20 }
-        guard !line.isEmpty, line.starts(with: start) || line.first == 0x23 else { return }
+        guard let first = line.first, line.starts(with: start) || first == 0x23 || first == 0x7B else { return }
+        if first == 0x7B { return settle(readObject(Array(line).span), line, &out) }
         let parts = line.split(omittingEmptySubsequences: false) {
             $0 == 0x2C || $0 == 0x3B || $0 == 0x20 || $0 == 0x09
         }
         .filter { !$0.isEmpty }
-        if line.first == 0x23 { return takeHead(parts) }
-        for i in found.indices { found[i] = nil }
+        if first == 0x23 { return takeHead(parts) }
+        forget()
         let isPair = parts.first?.contains { $0 == 0x3A || $0 == 0x3D } == true
-        let isWhole = isPair ? readPairs(parts) : readColumns(parts)
+        settle(isPair ? readPairs(parts) : readColumns(parts), line, &out)
+    }
+
+    private mutating func forget() {
+        for i in found.indices { found[i] = nil }
+        sinceStartNow = nil
+    }
+
+    /// Tells what was found, if it is a whole record.
+    private mutating func settle(_ isWhole: Bool, _ line: ArraySlice<UInt8>, _ out: inout Outbox) {
         let isComplete = members.indices.allSatisfy { found[$0] != nil || members[$0].isOptional }
         guard isWhole, isComplete else {
             // The first line may be a part of one.
@@ -152,6 +171,7 @@ package struct LineText: DeviceDriver {
         guard members.indices.allSatisfy({ places[$0] != nil || members[$0].isOptional }) else { return }
         columns = names.count
         columnOf = places
+        sinceStartColumn = sinceStart.isEmpty ? nil : names.firstIndex { $0.elementsEqual(sinceStart) }
     }
 
     private mutating func readColumns(_ parts: [ArraySlice<UInt8>]) -> Bool {
@@ -161,12 +181,16 @@ package struct LineText: DeviceDriver {
             guard let number = Self.number(parts[column]) else { return false }
             found[i] = number
         }
+        if let column = sinceStartColumn { sinceStartNow = Self.number(parts[column]) }
         return true
     }
 
     private mutating func readPairs(_ parts: [ArraySlice<UInt8>]) -> Bool {
         for part in parts {
             guard let sign = part.firstIndex(where: { $0 == 0x3A || $0 == 0x3D }) else { return false }
+            if !sinceStart.isEmpty, part[..<sign].elementsEqual(sinceStart) {
+                sinceStartNow = Self.number(part[(sign + 1)...])
+            }
             guard let i = members.firstIndex(where: { part[..<sign].elementsEqual($0.name) }) else { continue }
             guard found[i] == nil, let number = Self.number(part[(sign + 1)...]) else { return false }
             found[i] = number
@@ -174,8 +198,40 @@ package struct LineText: DeviceDriver {
         return true
     }
 
-    private func publish(_ out: inout Outbox) {
+    /// An object whose members of the profile are numbers; what else it holds may be anything.
+    private mutating func readObject(_ b: borrowing Span<UInt8>) -> Bool {
+        forget()
+        var json = JSONScanner()
+        guard json.beginObject(b) else { return false }
+        while let key = json.nextKey(b) {
+            let isSinceStart = !sinceStart.isEmpty && Self.equal(key, sinceStart, b)
+            let place = members.firstIndex { Self.equal(key, $0.name, b) }
+            guard isSinceStart || place != nil else {
+                json.skip(b)
+                continue
+            }
+            guard let number = json.number(b) else { return false }
+            if isSinceStart { sinceStartNow = number }
+            guard let place else { continue }
+            guard found[place] == nil else { return false }
+            found[place] = number
+        }
+        return json.finish(b)
+    }
+
+    private static func equal(_ range: Range<Int>, _ name: [UInt8], _ b: borrowing Span<UInt8>) -> Bool {
+        guard range.count == name.count else { return false }
+        for i in name.indices where name[i] != b[range.lowerBound + i] { return false }
+        return true
+    }
+
+    private mutating func publish(_ out: inout Outbox) {
         out.alive()
+        if let now = sinceStartNow {
+            // Before the counts: they began anew with it.
+            if let last = lastSinceStart, now < last { out.report(channels.count - 1, event: "restarted") }
+            lastSinceStart = now
+        }
         for i in members.indices {
             guard let number = found[i] else { continue }
             let member = members[i]
