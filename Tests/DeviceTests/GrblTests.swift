@@ -214,6 +214,24 @@ private struct Session {
         #expect(session.on("progress").last == "unknown")
     }
 
+    @Test func aProgramThatWaitsToRunAgainIsOver() throws {
+        var session = try Session("grblhal")
+        for percent in ["10.0", "60.0", "99.9"] { session.line("<Run|MPos:1,2,3|FS:800,0|SD:\(percent),pot.nc>") }
+        session.line("<Idle|MPos:1,2,3|FS:0,0|SD:Pending>", times: 3)
+        #expect(session.on("job") == ["completed"] && session.on("state").last?.hasPrefix("idle") == true)
+        #expect(session.kinds == [])
+        session.line("<Idle|MPos:1,2,3|FS:0,0|SD:Pend>")
+        #expect(session.kinds == [.badFrame])
+    }
+
+    /// Somebody else looks at the settings on the same channel.
+    @Test(arguments: ["$10=1", "$110=500.000 (X max rate, mm/min)", ">G54G20:ok", ">G99:error:20", "[GC:G0 G54]", "ok"])
+    func answersToOthersAreNoFaults(line: String) throws {
+        var session = try Session()
+        session.line(line)
+        #expect(session.kinds == [])
+    }
+
     @Test func jobOutlivesTheLink() throws {
         var session = try Session()
         session.line(run, times: 4)

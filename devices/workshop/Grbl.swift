@@ -150,14 +150,21 @@ package struct Grbl: DeviceDriver {
             // A controller that starts has forgotten what it was asked.
             out.answered()
             takeGreeting(&out)
-        } else if text == "ok" || text.hasPrefix("error:") || text.hasPrefix("[") && text.hasSuffix("]") {
-            // Answers to whoever else is on this channel.
+        } else if Self.isForOthers(text) {
             out.alive()
         } else {
             // The rest of a report whose beginning was lost.
             if line.last == 0x3E { candidate = nil }
             out.note(.badFrame, "no line of Grbl: \(text)")
         }
+    }
+
+    /// Answers to whoever else is on this channel: `ok`, `error:9`, `[GC:G0 G54]`, a setting `$10=1`, and a start-up block
+    /// with its answer, `>G20G54:ok`.
+    private static func isForOthers(_ text: String) -> Bool {
+        if text == "ok" || text.hasPrefix("error:") || text.hasPrefix("[") && text.hasSuffix("]") { return true }
+        if text.hasPrefix("$") { return text.contains("=") }
+        return text.hasPrefix(">") && (text.hasSuffix(":ok") || text.contains(":error:"))
     }
 
     private mutating func take(_ report: GrblReport, _ out: inout Outbox) {

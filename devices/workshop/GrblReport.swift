@@ -125,12 +125,16 @@ struct GrblReport: Equatable, Sendable {
         return true
     }
 
+    /// grblHAL says `SD:Pending` while a program of the card that is over waits to be started again.
     private mutating func readCard(_ line: [UInt8], _ text: Range<Int>) -> Bool {
+        if line[text].elementsEqual(Self.pending) { return true }
         guard let percent = Numbers.number(line, Self.part(of: text, before: 0x2C, line)), (0...100).contains(percent)
         else { return false }
         progress = percent / 100
         return true
     }
+
+    private static let pending = Array("Pending".utf8)
 
     // MARK: parts of a line
 
