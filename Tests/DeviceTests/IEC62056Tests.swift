@@ -67,10 +67,20 @@ import Testing
         #expect(pause == .milliseconds(30))
     }
 
-    @Test func theErrorRegisterIsTold() throws {
+    @Test(arguments: ["C.1.0", "C.1", "1-0:C.1.0*255", "1-1:C.1", "0-0:0.0.0"])
+    func theMetersNumberStandsInManyForms(code: String) throws {
+        var driver = try driver()
+        var lines = Self.registers.filter { !$0.hasPrefix("0.0.0") }
+        _ = driver.says(list(lines + ["\(code)(12345678)"]))
+        #expect(driver.words(driver.says(list(lines + ["\(code)(12345678)"]))) == readings)
+        lines.append("\(code)(12345679)")
+        #expect(driver.words(driver.says(list(lines))).first == "exchange=another serial number")
+    }
+
+    @Test(arguments: ["F.F", "1-0:F.F", "1-1:F.F*255"]) func theErrorRegisterIsTold(code: String) throws {
         var driver = try driver()
         var lines = Self.registers
-        lines[0] = "F.F(00000010)"
+        lines[0] = "\(code)(00000010)"
         let out = driver.says(list(lines))
         #expect(out.faults == [Fault(.sensorFault, "the meter's error register shows 00000010")])
         #expect(driver.words(out) == readings)

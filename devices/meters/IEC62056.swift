@@ -195,7 +195,7 @@ package struct IEC62056: DeviceDriver {
             snapshot.serial = Identity.hash(line.span, parsed.value)
             return
         }
-        if line.starts(with: Self.errorLine), line[parsed.value].contains(where: { $0 != 0x30 }) {
+        if Self.isErrors(line), line[parsed.value].contains(where: { $0 != 0x30 }) {
             out.note(
                 .sensorFault,
                 "the meter's error register shows \(String(decoding: line[parsed.value].prefix(24), as: UTF8.self))")
@@ -209,17 +209,26 @@ package struct IEC62056: DeviceDriver {
         snapshot.take(quantity, number.value)
     }
 
-    /// `0.0.0(12345678)` or `C.1.0(12345678)`, in short or with a medium before: the meter's number.
+    /// `0.0.0(12345678)`, `C.1.0(12345678)` or `C.1(12345678)`, in short or with a medium before: the meter's number.
     private static func isSerial(_ line: borrowing Span<UInt8>) -> Bool {
         var end = 0
         while end < line.count, line[end] != 0x28, line[end] != 0x2A { end += 1 }
+        if end >= 3, line[end - 3] == 0x43, line[end - 2] == 0x2E, line[end - 1] == 0x31 {
+            return end == 3 || line[end - 4] == 0x3A
+        }
         guard end >= 5, end == 5 || line[end - 6] == 0x3A else { return false }
         let isNumbered =
             line[end - 5] == 0x30 && line[end - 3] == 0x30 || line[end - 5] == 0x43 && line[end - 3] == 0x31
         return isNumbered && line[end - 4] == 0x2E && line[end - 2] == 0x2E && line[end - 1] == 0x30
     }
 
-    private static let errorLine = Array("F.F(".utf8)
+    /// `F.F(00)`, in short or with a medium before and a star behind: `1-0:F.F*255(00000000)`.
+    private static func isErrors(_ line: [UInt8]) -> Bool {
+        let name = line.prefix { $0 != 0x28 && $0 != 0x2A }
+        return name.drop { $0 != 0x46 }.elementsEqual(errors) && (name.count == errors.count || name.contains(0x3A))
+    }
+
+    private static let errors = Array("F.F".utf8)
 
     private mutating func finish(_ byte: UInt8, _ out: inout Outbox) {
         out.answered()
