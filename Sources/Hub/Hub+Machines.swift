@@ -76,7 +76,7 @@ extension Hub {
             let channel = device.driver.channels.first { $0.name == "energy" }
             return CounterRule.energy(
                 watts: device.rating * 1.25, resolution: Int64(max(1, channel?.resolution ?? 1)),
-                wrapsAt: channel?.wrapsAt.map { Int64($0) })
+                wrapsAt: channel?.wrapsAt.map { Int64($0) }, isFloat32: channel?.isFloat32 ?? false)
         }
         return MachineUsage(
             UsageRule(

@@ -45,10 +45,12 @@ package struct Channel: Hashable, Sendable {
     package let plausible: ClosedRange<Double>
     /// Where a counter begins anew at zero, in the channel's unit; nil where it never does or nobody knows.
     package let wrapsAt: Double?
+    /// The source keeps it as a float32, whose steps grow with the value: 0.98 Wh above 8192 kWh, 7.8 Wh above 65 536.
+    package let isFloat32: Bool
 
     package init(
         _ name: String, _ unit: Unit?, _ kind: Kind, resolution: Double = 0,
-        plausible: ClosedRange<Double> = -1e15...1e15, wrapsAt: Double? = nil
+        plausible: ClosedRange<Double> = -1e15...1e15, wrapsAt: Double? = nil, isFloat32: Bool = false
     ) {
         self.name = name
         self.unit = unit
@@ -56,6 +58,13 @@ package struct Channel: Hashable, Sendable {
         self.resolution = resolution
         self.plausible = plausible
         self.wrapsAt = wrapsAt
+        self.isFloat32 = isFloat32
+    }
+
+    /// The same, kept as a float32 by its source.
+    package var asFloat32: Channel {
+        Channel(
+            name, unit, kind, resolution: resolution, plausible: plausible, wrapsAt: wrapsAt, isFloat32: true)
     }
 
     package static func gauge(

@@ -17,27 +17,37 @@ package struct CounterRule: Hashable, Sendable {
     package var settle: Duration
     /// Where the counter begins anew at zero, in quanta; nil where it never does.
     package var wrapsAt: Int64?
+    /// The source keeps the value as a float32: one part in 2^23 of it is no step that can be relied on.
+    package var isFloat32: Bool
 
     package init(
-        resolution: Int64, perSecond: Double, settle: Duration = .seconds(120), wrapsAt: Int64? = nil
+        resolution: Int64, perSecond: Double, settle: Duration = .seconds(120), wrapsAt: Int64? = nil,
+        isFloat32: Bool = false
     ) {
         self.resolution = max(1, resolution)
         self.perSecond = perSecond
         self.settle = settle
         self.wrapsAt = wrapsAt
+        self.isFloat32 = isFloat32
     }
 
     /// An energy counter in mWh behind something that draws at most `watts`.
-    package static func energy(watts: Double, resolution: Int64, wrapsAt: Int64? = nil) -> CounterRule {
-        CounterRule(resolution: resolution, perSecond: watts * 1000 / 3600, wrapsAt: wrapsAt)
+    package static func energy(
+        watts: Double, resolution: Int64, wrapsAt: Int64? = nil, isFloat32: Bool = false
+    ) -> CounterRule {
+        CounterRule(
+            resolution: resolution, perSecond: watts * 1000 / 3600, wrapsAt: wrapsAt, isFloat32: isFloat32)
     }
 
-    /// What can be no step but noise of the source.
-    fileprivate var slack: Int64 { 2 * resolution }
+    /// The smallest step of the source where it shows `raw`.
+    fileprivate func step(at raw: Int64) -> Int64 { isFloat32 ? max(resolution, raw >> 23) : resolution }
 
-    /// The most that can have been counted in a length of time.
-    fileprivate func possible(in length: Duration) -> Double {
-        perSecond * Double(max(0, length.milliseconds)) / 1000 + Double(slack)
+    /// What can be no step but noise of the source where it shows `raw`.
+    fileprivate func slack(at raw: Int64) -> Int64 { 2 * step(at: raw) }
+
+    /// The most that can have been counted in a length of time, up to `raw`.
+    fileprivate func possible(in length: Duration, to raw: Int64) -> Double {
+        perSecond * Double(max(0, length.milliseconds)) / 1000 + Double(slack(at: raw))
     }
 }
 
@@ -157,7 +167,7 @@ package struct CounterMeter: Hashable, Sendable {
         }
         if isTimeUnsure {
             // How long it has been is not known; a value that a quarter of an hour explains needs no more.
-            lastTime = time - min(max(time - lastTime, .seconds(1)), Self.latest)
+            setClock(time - min(max(time - lastTime, .seconds(1)), Self.latest))
             isTimeUnsure = false
         }
         guard time > lastTime else {
@@ -167,7 +177,9 @@ package struct CounterMeter: Hashable, Sendable {
         }
         let isNext = fits(raw, after: last, at: lastTime, by: time) && !isOldOne(raw, last: last, at: time)
         if isNext {
-            guard let left = left.last, raw >= left.value - rule.slack else { return goOn(raw, at: time, last: last) }
+            guard let left = left.last, raw >= left.value - rule.slack(at: raw) else {
+                return goOn(raw, at: time, last: last)
+            }
             if isBack(raw, at: left) { return comeBack(raw, at: time, from: last) }
         }
         return hold(raw, at: time, last: last)
@@ -177,7 +189,7 @@ package struct CounterMeter: Hashable, Sendable {
     /// shows at least what was counted since. One that shows less has climbed there; a late message from before could
     /// say the same, so that must last to be believed.
     private func isBack(_ raw: Int64, at left: Left) -> Bool {
-        raw - left.value >= left.counted - rule.slack
+        raw - left.value >= left.counted - rule.slack(at: raw)
     }
 
     private mutating func begin(_ raw: Int64, at time: Instant) {
@@ -194,33 +206,38 @@ package struct CounterMeter: Hashable, Sendable {
 
     /// Whether a value can follow another: a step of jitter down, or any advance that the rate allows.
     private func fits(_ raw: Int64, after earlier: Int64, at earlierTime: Instant, by time: Instant) -> Bool {
-        if raw < earlier { return earlier - raw <= rule.slack }
-        return Double(raw - earlier) <= rule.possible(in: time - earlierTime)
+        if raw < earlier { return earlier - raw <= rule.slack(at: earlier) }
+        return Double(raw - earlier) <= rule.possible(in: time - earlierTime, to: raw)
     }
 
     /// After a step back, a leap to what may be a message from before it; it must last to be believed.
     private func isOldOne(_ raw: Int64, last: Int64, at time: Instant) -> Bool {
         guard let highest = left.first, raw < highest.value, time - lastTime > Self.latest else { return false }
-        return Double(raw - last) > rule.possible(in: Self.latest)
+        return Double(raw - last) > rule.possible(in: Self.latest, to: raw)
     }
 
     /// A late message shows less than what is known, or the same. One that shows more and is yet older was stamped by a
     /// clock that has been set back: time goes on from there, and what it shows is counted with the next value.
     private mutating func noticeSetClock(_ raw: Int64, last: Int64, at time: Instant) {
-        guard lastTime - time > Self.latest, raw > last + rule.slack,
-            Double(raw - last) <= rule.possible(in: Self.latest)
+        guard lastTime - time > Self.latest, raw > last + rule.slack(at: raw),
+            Double(raw - last) <= rule.possible(in: Self.latest, to: raw)
         else { return }
+        setClock(time)
+        quarantine = nil
+        restart = nil
+    }
+
+    /// The last good value is said to have been seen at `time`, by the clock as it goes now, and all before it as long before.
+    private mutating func setClock(_ time: Instant) {
         for index in left.indices { left[index].time = time - (lastTime - left[index].time) }
         lastTime = time
         before = nil
-        quarantine = nil
-        restart = nil
     }
 
     /// Values that a broker had kept arrive at one time: what lies between them was drawn since the one before all.
     private mutating func goOnAtOnce(_ raw: Int64, at time: Instant, last: Int64) -> CounterStep? {
         guard let before, fits(raw, after: before.value, at: before.time, by: time),
-            left.last.map({ raw < $0.value - rule.slack }) ?? true
+            left.last.map({ raw < $0.value - rule.slack(at: raw) }) ?? true
         else { return nil }
         count(raw - last)
         self.last = raw
@@ -242,7 +259,7 @@ package struct CounterMeter: Hashable, Sendable {
     private mutating func comeBack(_ raw: Int64, at time: Instant, from last: Int64) -> CounterStep {
         var advance = Int64.max
         var highest = last
-        while let place = left.last, raw >= place.value - rule.slack {
+        while let place = left.last, raw >= place.value - rule.slack(at: raw) {
             advance = min(advance, max(0, raw - place.value - place.counted))
             highest = max(highest, place.value)
             left.removeLast()
@@ -297,15 +314,21 @@ package struct CounterMeter: Hashable, Sendable {
 
     // MARK: what it was
 
-    private mutating func settle(_ held: Quarantine, last: Int64) -> CounterStep {
+    private mutating func settle(_ held: Quarantine, last: Int64) -> CounterStep? {
         let isNext = fits(held.first, after: last, at: lastTime, by: held.firstTime)
-        if let left = left.last, held.first >= left.value - rule.slack,
-            fits(held.first, after: left.value, at: left.time, by: held.firstTime),
-            !isNext || isBack(held.latest, at: left)
+        if let left = left.last, held.first >= left.value - rule.slack(at: held.first),
+            isNext
+                ? isBack(held.latest, at: left)
+                : fits(held.first, after: left.value, at: left.time, by: held.firstTime)
         {
             return comeBack(held.latest, at: held.latestTime, from: last)
         }
         if isNext {
+            // An old value stands still; one that counts on is the counter's.
+            if held.latest == held.first, isOldOne(held.first, last: last, at: held.firstTime) {
+                quarantine = held
+                return nil
+            }
             while let place = left.last, held.latest >= place.value { left.removeLast() }
             quarantine = nil
             return goOn(held.latest, at: held.latestTime, last: last)
@@ -333,21 +356,21 @@ package struct CounterMeter: Hashable, Sendable {
     /// What happened, and what was counted between the last good value and the first of the new ones.
     private func judge(_ held: Quarantine, last: Int64) -> (CounterCorrection.Kind, begun: Int64) {
         if held.first > last { return (.jumped, 0) }
-        let possible = rule.possible(in: held.firstTime - lastTime)
+        let possible = rule.possible(in: held.firstTime - lastTime, to: held.first)
+        if let restart, restart <= held.firstTime,
+            Double(held.first) <= rule.possible(in: held.firstTime - restart, to: held.first)
+        {
+            return (.reset, held.first)
+        }
         if let end = rule.wrapsAt, last <= end, Double(last) >= 0.95 * Double(end),
             Double(held.first) <= 0.05 * Double(end), Double(end - last + held.first) <= possible
         {
             return (.wrapped, end - last + held.first)
         }
-        if let restart, restart <= held.firstTime,
-            Double(held.first) <= rule.possible(in: held.firstTime - restart)
-        {
-            return (.reset, held.first)
-        }
         // Nobody said when it began. That it began is likely, but what it shows may as well be an old value.
-        if Double(held.first) <= possible { return (.reset, held.first <= rule.resolution ? held.first : 0) }
+        if Double(held.first) <= possible { return (.reset, held.first <= rule.step(at: held.first) ? held.first : 0) }
         // What a device forgets in a power cut is at most a day.
-        let isOwn = Double(lowest - held.first) <= rule.possible(in: .hours(24))
+        let isOwn = Double(lowest - held.first) <= rule.possible(in: .hours(24), to: lowest)
         return (isOwn ? .steppedBack : .exchanged, 0)
     }
 }

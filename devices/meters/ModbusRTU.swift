@@ -73,7 +73,10 @@ package struct ModbusRTU: DeviceDriver {
         settings.finish(&problems)
         guard problems.all.count == before else { return nil }
         self.unit = unit.map { UInt8($0) }
-        self.channels = channels.map { $0.moved(toZone: zone) }
+        self.channels = channels.enumerated().map { index, channel in
+            let isFloat32 = plan.values.contains { $0.channel == index && $0.form == .float32 }
+            return (isFloat32 ? channel.asFloat32 : channel).moved(toZone: zone)
+        }
         let questions = plan.blocks.map { $0.question(to: UInt8(unit ?? 1)) }
         self.questions = questions
         kept = [UInt16?](repeating: nil, count: plan.kept.count)
@@ -421,6 +424,7 @@ extension Channel {
             return "zone\(number + first - 1)"
         }
         return Channel(
-            parts.joined(separator: "."), unit, kind, resolution: resolution, plausible: plausible, wrapsAt: wrapsAt)
+            parts.joined(separator: "."), unit, kind, resolution: resolution, plausible: plausible, wrapsAt: wrapsAt,
+            isFloat32: isFloat32)
     }
 }

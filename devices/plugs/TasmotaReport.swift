@@ -67,9 +67,10 @@ struct TasmotaReport {
             return each("power") { .gauge($0, .watt, watts) } + each("voltage") { .gauge($0, .volt, 0...500) }
                 + each("current") { .gauge($0, .ampere, 0...1000) } + [.gauge("frequency", .hertz, 0...100)]
                 + each("power_factor") { .gauge($0, .one, -1...1) }
-                + each("energy") { .counter($0, .milliwattHour, resolution: step) }
+                + each("energy") { Channel.counter($0, .milliwattHour, resolution: step).asFloat32 }
                 + [
-                    .counter("energy.export", .milliwattHour, resolution: step), .online, .gauge("relay", .one, 0...1),
+                    Channel.counter("energy.export", .milliwattHour, resolution: step).asFloat32, .online,
+                    .gauge("relay", .one, 0...1),
                     .gauge("uptime", .second, 0...1e10), Channel("restart", nil, .event), .exchange,
                 ]
         }
