@@ -26,7 +26,7 @@ final class DemoLab {
         self.loop = loop
         self.clock = clock
         seed = plan.seed
-        machines = SimulatedLab(seed: plan.seed, start: clock.now().wall)
+        machines = Self.machines(plan.seed, clock.now().wall)
         printers = MakerSpace.printers(seed: plan.seed, start: clock.now().wall)
         wires = try ["bus1", "bus2", "grbl", "press", "scale", "marlin-1"].map { name in
             let terminal = try PseudoTerminal()
@@ -37,6 +37,13 @@ final class DemoLab {
             name: "lab", host: "127.0.0.1", port: files.brokerPort, version: .v311, clientID: "demo-lab",
             cleanSession: true)
         web = try listen(files)
+    }
+
+    /// In this lab the press's thermocouple comes loose now and then.
+    private static func machines(_ seed: UInt64, _ start: Instant) -> SimulatedLab {
+        var profile = LabProfile.demo
+        profile.sensorBreaks = true
+        return SimulatedLab(seed: seed, start: start, profile: profile)
     }
 
     /// What every machine really did until now.
@@ -68,7 +75,7 @@ final class DemoLab {
     func begin() {
         guard began == nil else { return }
         let now = clock.now().wall
-        machines = SimulatedLab(seed: seed, start: now)
+        machines = Self.machines(seed, now)
         printers = MakerSpace.printers(seed: seed, start: now)
         began = now
         for (name, terminal) in wires {
