@@ -40,6 +40,8 @@ package struct MachineView: Sendable {
     package let zones: [ZoneView]
     /// nil where nothing tells its material.
     package let material: MaterialView?
+    /// Of the job that it is at; nil between two jobs.
+    package let progress: ProgressView?
     /// The last job that is over.
     package let lastJob: JobRecord?
     package let devices: [DeviceView]
@@ -84,6 +86,7 @@ extension Hub {
                 countsItems: countsItems(machine), countsScrap: countsScrap(machine),
                 countsFilament: countsFilament(machine), zones: zoneViews(index),
                 material: materialView(index, from: midnight, at: now.wall),
+                progress: progressView(index),
                 lastJob: machine.usage.jobs.last { $0.end != nil }, devices: own.map(deviceView),
                 series: own.flatMap { deviceSeries(devices[$0]) })
         }

@@ -32,6 +32,7 @@ enum MachinesJSON {
             "since": .string(view.since.description), "power_w": .optional(view.power), "today": today(view),
             "zones": .array(view.zones.map(PressJSON.zone)),
             "material": view.material.map(PressJSON.material) ?? .null,
+            "progress": view.progress.map(progress) ?? .null,
             "last_job": view.lastJob.map(job) ?? .null,
             "devices": .array(view.devices.map { device($0, withValues: false) }),
             "series": .array(view.series.map(JSON.string)),
@@ -68,6 +69,21 @@ enum MachinesJSON {
             "start": .string(job.start.description), "end": .optional(job.end?.description),
             "outcome": .optional(job.outcome?.rawValue),
             "energy_wh": .optional(job.energy.map { Double($0) / 1000 }),
+        ])
+    }
+
+    private static func progress(_ view: ProgressView) -> JSON {
+        .object([
+            "share": .number(view.share), "remaining_s": .optional(view.remaining), "layer": .optional(view.layer),
+            "layers": .optional(view.layers),
+            "heaters": .array(
+                view.heaters.map {
+                    .object([
+                        "name": .string($0.name), "temperature_c": .optional($0.temperature),
+                        "target_c": .optional($0.target),
+                    ])
+                }),
+            "t": .string(view.time.description),
         ])
     }
 

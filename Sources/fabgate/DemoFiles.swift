@@ -80,7 +80,7 @@ struct DemoFiles {
             """
             lab:
               id: "\(Self.lab)"
-              name: Demo maker space
+              name: 데모 메이커 스페이스 · Demo maker space
               timezone: Asia/Seoul
               open: { mon-sun: "09:00-22:00" }
             simulation: { speed: \(speed), real_origin: "\(realOrigin)", lab_origin: "\(labOrigin)" }

@@ -9,6 +9,7 @@ struct Pages: Sendable {
         "/app.js": ("app.js", "text/javascript; charset=utf-8"),
         "/figures.js": ("figures.js", "text/javascript; charset=utf-8"),
         "/press.js": ("press.js", "text/javascript; charset=utf-8"),
+        "/print.js": ("print.js", "text/javascript; charset=utf-8"),
         "/style.css": ("style.css", "text/css; charset=utf-8"),
         "/api/v1/openapi.json": ("openapi.json", "application/json"),
     ]

@@ -134,6 +134,45 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: "\(bench.folder.path)/store"))
     }
 
+    /// A technician sees on a phone how far a print is, in both languages, and that it is over.
+    @Test func thePageTellsHowFarAPrintIs() async throws {
+        let bench = try await Bench()
+        try bench.become("PRINTING")
+        let port = try FreePort.loopback()
+        let text = try String(contentsOfFile: bench.file, encoding: .utf8)
+        let file = try bench.folder.write("page.yaml", text + "http: { listen: \"127.0.0.1:\(port)\" }\n")
+        let gateway = try bench.start(["run"], file, name: "gateway")
+        func machine() -> JSON? { HTTPGet.body("http://127.0.0.1:\(port)/api/v1/machines/mk4").flatMap { JSON($0) } }
+        let told = try await eventually("the print's progress") { () -> JSON? in
+            machine()?["progress"].flatMap { $0["share"]?.number == 0.12 ? $0 : nil }
+        }
+        #expect(told["remaining_s"]?.number == 5100 && told["layer"]?.number == nil && told["t"]?.text != nil)
+        let heaters = try #require(told["heaters"]?.items)
+        #expect(heaters.map { $0["name"]?.text } == ["nozzle", "bed"])
+        #expect(heaters.map { $0["temperature_c"]?.number } == [214.8, 60.1])
+        #expect(heaters.map { $0["target_c"]?.number } == [215, 60])
+
+        let browser = try Browser(in: bench.folder, width: 360, height: 740)
+        try browser.open("http://127.0.0.1:\(port)/")
+        let line = ".machine[data-id=\"mk4\"] .progress"
+        func shown(_ what: String, _ parts: [String]) async throws {
+            try await eventually("\(what) on the page") {
+                try browser.text(line).flatMap { text in parts.allSatisfy { text.contains($0) } ? true : nil }
+            }
+        }
+        try await shown("the print", ["12 % done", "1 h 25 min left", "nozzle 214.8 °C, set 215.0 °C", "bed 60.1 °C"])
+        _ = try browser.evaluate("document.querySelector('[data-language=ko]').click()")
+        try await shown("the same in Korean", ["12 % 완료", "1시간 25분 남음", "노즐 214.8 °C", "베드 60.1 °C", "설정 60.0 °C"])
+        #expect(try browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth") == "true")
+        try bench.become("FINISHED")
+        try await eventually("the end of the print on the page") {
+            try browser.evaluate("document.querySelector('\(line)').hidden").flatMap { $0 == "true" ? true : nil }
+        }
+        // A member that is null is none: nothing is told between two prints.
+        #expect(machine()?["progress"]?["share"] == nil)
+        withExtendedLifetime(gateway) {}
+    }
+
     @Test func aKeyOpensAsWellAsAPassword() async throws {
         let bench = try await Bench()
         try bench.become("PRINTING")

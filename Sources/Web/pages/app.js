@@ -3,6 +3,7 @@
 
 import { drawFigures, loadFigures } from "/figures.js";
 import { drawPress, makePress } from "/press.js";
+import { drawPrint, makePrint } from "/print.js";
 
 const WORDS = {
   en: {
@@ -147,20 +148,20 @@ function makeCard(id) {
   const hours = make("ul", "hours");
   const jobs = make("p", "jobs"), lastJob = make("p", "hint last-job");
   const summary = make("summary"), devices = make("ul", "devices");
-  const press = makePress(id, page);
+  const press = makePress(id, page), print = makePrint(page);
   const card = make(
     "article", "machine",
-    make("header", "", make("div", "", name, kind), state), reason,
+    make("header", "", make("div", "", name, kind), state), reason, print.part,
     make("dl", "figures", make("div", "", powerLabel, make("dd", "", power, powerAge)), make("div", "", energyLabel, make("dd", "", energy, energyIdle))),
     press.part, bar, hours, jobs, lastJob, make("details", "", summary, devices));
   card.dataset.id = id;
   card.addEventListener("click", (event) => { if (!event.target.closest("details, .mould")) day.open(id); });
-  return { card, open, kind, state, reason, powerLabel, power, powerAge, energyLabel, energy, energyIdle, bar, hours, jobs, lastJob, summary, devices, press };
+  return { card, open, kind, state, reason, powerLabel, power, powerAge, energyLabel, energy, energyIdle, bar, hours, jobs, lastJob, summary, devices, press, print };
 }
 
-/** What the part of a press needs of this page. */
+/** What the parts in files of their own need of this page. */
 const page = {
-  make, put, mark, list, number, withUnit, fill, age, secondsSince, language: () => language, rate: () => clock.rate, sync: () => sync(),
+  make, put, mark, list, number, withUnit, fill, age, length, secondsSince, language: () => language, rate: () => clock.rate, sync: () => sync(),
 };
 
 /** Seconds of each state today; the state that holds goes on between two answers. */
@@ -194,6 +195,7 @@ function drawCard(machine) {
   put(at.energyIdle, Number.isFinite(idle ?? NaN) ? say("idleEnergy", kilowattHours(idle)) : "");
   mark(at.card, "lost", lab.state === "lost");
   mark(at.card, "open", day.machine === machine.id);
+  drawPrint(at.print, machine, page);
   drawPress(at.press, machine, page);
   drawHours(at, machine);
   drawCounts(at, machine);
