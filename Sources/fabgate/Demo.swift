@@ -10,7 +10,7 @@ final class Demo {
     private let plan: DemoPlan
     private let files: DemoFiles
     private let loop: Loop
-    private let clock: SystemClock
+    private var clock = SystemClock()
     private let client: HTTPClient
     private var parts: [Part] = []
     private var lab: DemoLab?
@@ -40,14 +40,8 @@ final class Demo {
         loop = try Loop()
         client = HTTPClient(loop: loop)
         files = try DemoFiles(port: plan.port)
-        // The lab opens just before nine on this day: the first hour is over soon.
-        let real = SystemClock.realNow().wall
-        let zone = try CivilZone.load("Asia/Seoul")
-        let origin = zone.start(of: zone.date(at: real)) + .minutes(8 * 60 + 55)
-        clock = SystemClock(speed: Int64(plan.speed), realOrigin: real, labOrigin: origin)
         try files.writeBroker()
         try files.makeCertificate()
-        try files.writeConfiguration(speed: plan.speed, realOrigin: real, labOrigin: origin)
     }
 
     func run() throws -> ExitStatus {
@@ -55,7 +49,7 @@ final class Demo {
         let programs = try Self.programs()
         try enrol(programs.fabcity)
         for signal in [SIGINT, SIGTERM] { try loop.onSignal(signal) { [unowned self] in finish() } }
-        let lab = try DemoLab(plan, files, loop: loop, clock: clock)
+        let lab = try DemoLab(plan, files, loop: loop)
         self.lab = lab
         defer { lab.end() }
         let collector = [
@@ -73,7 +67,6 @@ final class Demo {
         lab.join { [unowned self] in startGateway() }
         Console.print("dashboard  http://127.0.0.1:\(files.webPort)/")
         Console.print("city       https://127.0.0.1:\(files.cityPort)/  (its certificate is this demonstration's own)")
-        Console.print("clock      \(plan.speed) times faster; the lab's day begins at \(clock.now().wall)")
         if let seconds = plan.seconds { loop.after(.seconds(Int64(seconds))) { [unowned self] in finish() } }
         let status = loop.run()
         return ExitStatus(rawValue: status) ?? .software
@@ -100,9 +93,24 @@ final class Demo {
         try Files.write(String(line), to: files.token, isSecret: true)
     }
 
+    /// The lab's day begins just before nine, so that its first whole hour is over soon. The gateway has five seconds until
+    /// nine to begin to listen.
+    private func setClock() throws {
+        let real = SystemClock.realNow().wall
+        let zone = try CivilZone.load("Asia/Seoul")
+        let nine = zone.start(of: zone.date(at: real)) + .hours(9)
+        let origin = nine - .seconds(Int64(max(300, 5 * plan.speed)))
+        clock = SystemClock(speed: Int64(plan.speed), realOrigin: real, labOrigin: origin)
+        try files.writeConfiguration(speed: plan.speed, realOrigin: real, labOrigin: origin)
+        Console.print("clock      \(plan.speed) times faster; the lab's day begins at \(origin)")
+    }
+
     private func startGateway() {
         guard !isStopping, let part = parts.last else { return }
-        do { try start(part) } catch {
+        do {
+            try setClock()
+            try start(part)
+        } catch {
             Console.complain("the gateway cannot be started: \(error)")
             return loop.stop(ExitStatus.unavailable.rawValue)
         }
@@ -152,7 +160,7 @@ final class Demo {
         let request = HTTPClient.Outgoing(url: "http://127.0.0.1:\(files.webPort)/api/v1/alerts")
         client.send(request) { [unowned self] result in
             if case .success(let answer) = result, JSON(answer.body)?["alerts"]?.items?.isEmpty == true {
-                lab?.begin()
+                lab?.begin(clock)
             } else {
                 loop.after(.milliseconds(100)) { [unowned self] in awaitGateway() }
             }

@@ -7,7 +7,8 @@ import Simulation
 final class DemoLab {
     private(set) var began: Instant?
     private let loop: Loop
-    private let clock: SystemClock
+    /// The lab's, once it lives.
+    private var clock = SystemClock()
     private let seed: UInt64
     private let settings: MQTTSettings
     /// The four machines, and a printer of each protocol that they do not speak.
@@ -22,9 +23,8 @@ final class DemoLab {
     /// What the gateway says to printers over MQTT.
     private static let requests = ["device/+/request", "+/moonraker/api/request"]
 
-    init(_ plan: DemoPlan, _ files: DemoFiles, loop: Loop, clock: SystemClock) throws {
+    init(_ plan: DemoPlan, _ files: DemoFiles, loop: Loop) throws {
         self.loop = loop
-        self.clock = clock
         seed = plan.seed
         machines = Self.machines(plan.seed, clock.now().wall)
         printers = MakerSpace.printers(seed: plan.seed, start: clock.now().wall)
@@ -72,8 +72,9 @@ final class DemoLab {
     }
 
     /// From now on the lab lives.
-    func begin() {
+    func begin(_ clock: SystemClock) {
         guard began == nil else { return }
+        self.clock = clock
         let now = clock.now().wall
         machines = Self.machines(seed, now)
         printers = MakerSpace.printers(seed: seed, start: now)
