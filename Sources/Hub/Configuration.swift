@@ -59,22 +59,40 @@ package struct Configuration: Sendable {
         case http(Int)
     }
 
-    package struct Device: Sendable {
-        package var id: String
+    /// Never changed once it is made, and so the same object for all that look at it: there may be thousands.
+    package final class Device: Sendable {
+        package let id: String
         /// An earlier name: what is stored under it goes on under `id`.
-        package var formerID: String?
-        package var driverName: String
-        package var model: String?
-        package var link: Link
+        package let formerID: String?
+        package let driverName: String
+        package let model: String?
+        package let link: Link
         /// Index into `endpoints`, where it is asked over HTTP, alone or beside its link.
-        package var endpoint: Int?
-        package var driver: any DeviceDriver
-        package var info: DriverInfo
+        package let endpoint: Int?
+        package let driver: any DeviceDriver
+        package let info: DriverInfo
         /// How often its turn comes; nil where it is not asked.
-        package var every: Duration?
-        package var silence: Duration
+        package let every: Duration?
+        package let silence: Duration
         /// The most that something behind it can draw, in W.
-        package var rating: Double
+        package let rating: Double
+
+        init(
+            id: String, formerID: String?, driverName: String, model: String?, link: Link, endpoint: Int?,
+            driver: any DeviceDriver, info: DriverInfo, every: Duration?, silence: Duration, rating: Double
+        ) {
+            self.id = id
+            self.formerID = formerID
+            self.driverName = driverName
+            self.model = model
+            self.link = link
+            self.endpoint = endpoint
+            self.driver = driver
+            self.info = info
+            self.every = every
+            self.silence = silence
+            self.rating = rating
+        }
     }
 
     package struct Machine: Sendable {

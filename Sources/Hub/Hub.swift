@@ -157,8 +157,10 @@ package struct Hub {
     }
 
     package mutating func takeEffects() -> [Effect] {
-        defer { pendingEffects.removeAll(keepingCapacity: true) }
-        return pendingEffects
+        // Given away whole: room kept for as many more would be new memory each time, since the old one is not ours any more.
+        let taken = pendingEffects
+        pendingEffects = []
+        return taken
     }
 
     mutating func act(_ effect: Effect) { pendingEffects.append(effect) }

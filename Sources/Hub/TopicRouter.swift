@@ -28,7 +28,8 @@ package struct TopicRouter: Sendable {
         tree = FilterTree(devices)
         let filters = devices.reduce(0) { $0 + $1.filters.count }
         var sets = 64
-        while sets < min(filters, 8192) { sets *= 2 }
+        // A device speaks on about half of the topics that it listens to.
+        while 2 * sets < min(filters, 16_384) { sets *= 2 }
         self.sets = UInt64(sets)
         known = [Known](repeating: Known(), count: 2 * sets)
     }

@@ -232,8 +232,9 @@ package struct SlotTable: Hashable, Sendable {
 
     /// The starts of the slots that changed since the last call.
     package mutating func takeDirty() -> Set<Int64> {
-        guard !dirty.isEmpty else { return [] }
-        defer { dirty.removeAll(keepingCapacity: true) }
-        return dirty
+        // Given away whole: room kept for as many more would be new memory.
+        let taken = dirty
+        dirty = []
+        return taken
     }
 }
