@@ -14,7 +14,7 @@ package struct JobRecord: Hashable, Sendable {
 /// The last jobs of a machine, with the energy of each: that part of every counter's step that lies between its start and
 /// its end.
 ///
-/// A job begins when the machine is used after it was not, and ends with a device's word or when the machine is free
+/// A job begins when the machine is used after it was not or waited for a person without one, and ends with a device's word or when the machine is free
 /// again. While nothing is known of the machine it goes on; should it be free afterwards, it ended when it was lost.
 struct JobBook: Hashable {
     private(set) var records: [JobRecord] = []
@@ -28,7 +28,9 @@ struct JobBook: Hashable {
 
     mutating func entered(_ state: MachineState, from before: MachineState, at time: Instant) {
         if state.isBusy {
-            if !isOpen, !before.isBusy { begin(at: time) }
+            // What waits for a person and was at no job may have ended one, or have its door open. A job that was on when
+            // the gateway came begins when it goes on.
+            if !isOpen, state != .blocked, !before.isBusy || before == .blocked { begin(at: time) }
             lostAt = nil
         } else if isOpen {
             if state == .unknown || state == .offline {

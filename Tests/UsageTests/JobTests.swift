@@ -58,6 +58,26 @@ private func printer() -> MachineUsage {
         #expect(usage.jobs.last?.outcome == nil)
     }
 
+    /// A print that failed waits for somebody, and a machine's door is opened between two jobs: neither is a job. The next
+    /// one begins although nobody saw the machine idle.
+    @Test func waitingForAPersonIsNoJob() {
+        var usage = printer()
+        usage.observe(state: .blocked, reason: "FAILED", at: at(0))
+        usage.observe(state: .idle, reason: "", at: at(100))
+        #expect(usage.jobs.isEmpty)
+        usage.observe(state: .running, reason: "", at: at(200))
+        usage.observe(state: .blocked, reason: "runout", at: at(250))
+        usage.observe(state: .running, reason: "", at: at(280))
+        usage.observe(job: .failed, at: at(300))
+        usage.observe(state: .blocked, reason: "FAILED", at: at(300))
+        usage.observe(state: .preparing, reason: "", at: at(400))
+        usage.observe(job: .completed, at: at(500))
+        usage.observe(state: .idle, reason: "", at: at(501))
+        #expect(usage.jobs.map(\.start) == [at(200), at(400)])
+        #expect(usage.jobs.map(\.end) == [at(300), at(500)])
+        #expect(usage.jobs.map(\.outcome) == [.failed, .completed])
+    }
+
     /// What all jobs drew is what the machine drew while it was busy.
     @Test(arguments: 0..<40) func jobsShareTheEnergyOfUse(seed: UInt64) {
         var random = SeededRandom(seed)
