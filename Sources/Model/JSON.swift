@@ -28,7 +28,9 @@ package enum JSON: Hashable, Sendable {
 
     package subscript(key: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
-        return members.first { $0.key == key }?.value
+        // By index: a search that is handed members copies each of them.
+        for index in members.indices where members[index].key == key { return members[index].value }
+        return nil
     }
     package var text: String? { if case .string(let text) = self { text } else { nil } }
     package var number: Double? { if case .number(let number) = self { number } else { nil } }
@@ -69,9 +71,10 @@ package enum JSON: Hashable, Sendable {
         case .object:
             guard scanner.beginObject(b) else { return nil }
             var members: [Member] = []
-            var keys = Set<String>()
+            var keys = KnownKeys()
             while let range = scanner.nextKey(b) {
-                guard let key = JSONScanner.text(range, b), keys.insert(key).inserted, let value = JSON(&scanner, b)
+                guard let key = JSONScanner.text(range, b), keys.insert(key, beside: members),
+                    let value = JSON(&scanner, b)
                 else { return nil }
                 members.append(Member(key, value))
             }
@@ -102,68 +105,94 @@ package enum JSON: Hashable, Sendable {
         guard !scanner.failed else { return nil }
     }
 
+    /// The keys of one object while it is read. Most objects are small: there looking through them is faster than a hash.
+    private struct KnownKeys {
+        private var many: Set<String> = []
+
+        /// False where the object has this key already.
+        mutating func insert(_ key: String, beside members: [Member]) -> Bool {
+            if members.count < 24 {
+                for index in members.indices where members[index].key == key { return false }
+                return true
+            }
+            if many.isEmpty { many = Set(members.map(\.key)) }
+            return many.insert(key).inserted
+        }
+    }
+
     /// Compact text, members in their order.
     package var bytes: [UInt8] {
         var out: [UInt8] = []
-        write(to: &out, sorted: false)
+        write(to: &out)
         return out
     }
 
     /// Compact text with sorted members and ECMAScript numbers: the canonical form of RFC 8785.
     package var canonical: [UInt8] {
         var out: [UInt8] = []
-        write(to: &out, sorted: true)
+        var orders = CanonicalOrders()
+        write(to: &out, &orders)
         return out
     }
 
-    private func write(to out: inout [UInt8], sorted: Bool) {
+    private func write(to out: inout [UInt8]) {
         switch self {
-        case .null: out.append(contentsOf: "null".utf8)
-        case .bool(let flag): out.append(contentsOf: (flag ? "true" : "false").utf8)
-        case .number(let number): JSON.append(number, to: &out)
-        case .string(let text): JSON.append(text, to: &out)
         case .array(let items):
             out.append(0x5B)
             for (index, item) in items.enumerated() {
                 if index > 0 { out.append(0x2C) }
-                item.write(to: &out, sorted: sorted)
+                item.write(to: &out)
             }
             out.append(0x5D)
         case .object(let members):
-            let ordered = sorted ? JSON.ordered(members) : members
             out.append(0x7B)
-            for (index, member) in ordered.enumerated() {
+            for (index, member) in members.enumerated() {
                 if index > 0 { out.append(0x2C) }
                 JSON.append(member.key, to: &out)
                 out.append(0x3A)
-                member.value.write(to: &out, sorted: sorted)
+                member.value.write(to: &out)
             }
             out.append(0x7D)
+        default: writePlain(to: &out)
         }
     }
 
-    /// By UTF-16 code units, as RFC 8785 asks. Members that stand in order already, as most do here, are not copied.
-    private static func ordered(_ members: [Member]) -> [Member] {
-        func precedes(_ a: String, _ b: String) -> Bool {
-            var (left, right) = (a.utf8.makeIterator(), b.utf8.makeIterator())
-            // Up to the first byte beyond ASCII both orders are the same.
-            while let x = left.next() {
-                guard let y = right.next() else { return false }
-                if x >= 0x80 || y >= 0x80 { return a.utf16.lexicographicallyPrecedes(b.utf16) }
-                if x != y { return x < y }
+    /// The same with sorted members.
+    private func write(to out: inout [UInt8], _ orders: inout CanonicalOrders) {
+        switch self {
+        case .array(let items):
+            out.append(0x5B)
+            for (index, item) in items.enumerated() {
+                if index > 0 { out.append(0x2C) }
+                item.write(to: &out, &orders)
             }
-            return right.next() != nil
+            out.append(0x5D)
+        case .object(let members):
+            guard !members.isEmpty else { return out.append(contentsOf: [0x7B, 0x7D]) }
+            let shape = orders.shape(of: members)
+            for place in shape.order.indices {
+                out.append(contentsOf: shape.heads[place])
+                members[shape.order[place]].value.write(to: &out, &orders)
+            }
+            out.append(0x7D)
+        default: writePlain(to: &out)
         }
-        for index in members.indices.dropFirst() where precedes(members[index].key, members[index - 1].key) {
-            return members.sorted { precedes($0.key, $1.key) }
+    }
+
+    /// What has nothing inside.
+    private func writePlain(to out: inout [UInt8]) {
+        switch self {
+        case .bool(let flag): out.append(contentsOf: (flag ? "true" : "false").utf8)
+        case .number(let number): JSON.append(number, to: &out)
+        case .string(let text): JSON.append(text, to: &out)
+        case .null, .array, .object: out.append(contentsOf: "null".utf8)
         }
-        return members
     }
 
     /// A string with its quotes; escapes only what must be.
     package static func append(_ text: String, to out: inout [UInt8]) {
         out.append(0x22)
-        if text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x22 && $0 != 0x5C }) {
+        if isPlain(text) {
             out.append(contentsOf: text.utf8)
             return out.append(0x22)
         }
@@ -185,9 +214,25 @@ package enum JSON: Hashable, Sendable {
         out.append(0x22)
     }
 
+    /// Whether nothing in a text must be escaped.
+    private static func isPlain(_ text: String) -> Bool {
+        let utf8 = text.utf8.span
+        for index in utf8.indices {
+            let byte = utf8[index]
+            if byte < 0x20 || byte == 0x22 || byte == 0x5C { return false }
+        }
+        return true
+    }
+
     /// A number as ECMAScript writes it: `1234`, `0.5`, `1e+21`; NaN and infinities, which JSON lacks, as `null`.
     package static func append(_ number: Double, to out: inout [UInt8]) {
         guard number.isFinite else { return out.append(contentsOf: "null".utf8) }
+        // Most numbers here are whole, or have three decimals. Up to 15 digits there is one decimal number only for each
+        // Double, so these digits are the shortest.
+        if number.magnitude < 1e12 {
+            let thousandths = (number * 1000).rounded()
+            if thousandths / 1000 == number { return append(thousandths: Int64(thousandths), to: &out) }
+        }
         if number == number.rounded(), number.magnitude < 1e15 {
             out.append(contentsOf: String(Int64(number)).utf8)
             return
@@ -237,5 +282,71 @@ package enum JSON: Hashable, Sendable {
             out.append(point - 1 < 0 ? 0x2D : 0x2B)
             out.append(contentsOf: String(abs(point - 1)).utf8)
         }
+    }
+
+    /// A number of thousandths with the decimals that it needs.
+    private static func append(thousandths: Int64, to out: inout [UInt8]) {
+        if thousandths < 0 { out.append(0x2D) }
+        var (whole, rest) = thousandths.magnitude.quotientAndRemainder(dividingBy: 1000)
+        var divisor: UInt64 = 1
+        while divisor <= whole / 10 { divisor *= 10 }
+        while divisor > 0 {
+            out.append(48 + UInt8(truncatingIfNeeded: whole / divisor))
+            whole %= divisor
+            divisor /= 10
+        }
+        guard rest > 0 else { return }
+        out.append(0x2E)
+        while rest > 0 {
+            out.append(48 + UInt8(truncatingIfNeeded: rest / 100))
+            rest = rest % 100 * 10
+        }
+    }
+}
+
+/// In which order the members of objects are written canonically. Objects of one text are mostly alike: what is the same
+/// in them is made once.
+private struct CanonicalOrders {
+    struct Shape {
+        let keys: [String]
+        /// Places of the members, sorted by key, and the bytes up to each value: `{"key":` or `,"key":`.
+        let order: [Int]
+        let heads: [[UInt8]]
+    }
+
+    private var known: [Shape] = []
+    private static let most = 16
+
+    mutating func shape(of members: [JSON.Member]) -> Shape {
+        for index in known.indices where Self.same(known[index].keys, members) { return known[index] }
+        let order = members.indices.sorted { Self.precedes(members[$0].key, members[$1].key) }
+        let heads = order.enumerated().map { place, index in
+            var head: [UInt8] = [place == 0 ? 0x7B : 0x2C]
+            JSON.append(members[index].key, to: &head)
+            head.append(0x3A)
+            return head
+        }
+        let shape = Shape(keys: members.map(\.key), order: order, heads: heads)
+        if known.count == Self.most { known.removeFirst() }
+        known.append(shape)
+        return shape
+    }
+
+    private static func same(_ keys: [String], _ members: [JSON.Member]) -> Bool {
+        guard keys.count == members.count else { return false }
+        for index in keys.indices where keys[index] != members[index].key { return false }
+        return true
+    }
+
+    /// By UTF-16 code units, as RFC 8785 asks.
+    private static func precedes(_ a: String, _ b: String) -> Bool {
+        let (left, right) = (a.utf8.span, b.utf8.span)
+        // Up to the first byte beyond ASCII both orders are the same.
+        for index in 0..<min(left.count, right.count) {
+            let (x, y) = (left[index], right[index])
+            if x >= 0x80 || y >= 0x80 { return a.utf16.lexicographicallyPrecedes(b.utf16) }
+            if x != y { return x < y }
+        }
+        return left.count < right.count
     }
 }

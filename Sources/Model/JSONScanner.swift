@@ -68,6 +68,11 @@ package struct JSONScanner {
         while i < b.count {
             let byte = b[i]
             seen |= byte
+            // Most bytes are letters and digits.
+            if byte > 0x22, byte != 0x5C {
+                i &+= 1
+                continue
+            }
             if byte == 0x22 {
                 at = i + 1
                 if seen >= 0x80 { hasOtherThanASCII = true }
@@ -231,6 +236,15 @@ package struct JSONScanner {
 
     /// The text of a string's range with its escapes resolved; nil where it is not UTF-8.
     package static func text(_ range: Range<Int>, _ b: borrowing Span<UInt8>) -> String? {
+        let plain = b.extracting(range)
+        var hasEscape = false
+        for i in plain.indices where plain[i] == 0x5C { hasEscape = true }
+        if hasEscape { return unescaped(range, b) }
+        guard let text = try? UTF8Span(validating: plain) else { return nil }
+        return String(copying: text)
+    }
+
+    private static func unescaped(_ range: Range<Int>, _ b: borrowing Span<UInt8>) -> String? {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(range.count)
         var i = range.lowerBound

@@ -5,13 +5,13 @@
 
 /// A point on the gateway's monotonic clock, in nanoseconds since an arbitrary start. It never jumps; use it for
 /// intervals and time-outs.
-package struct Moment: Comparable, Hashable, Sendable {
-    package var nanoseconds: Int64
+@usableFromInline package struct Moment: Comparable, Hashable, Sendable {
+    @usableFromInline package var nanoseconds: Int64
 
     @inlinable package init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
     /// A moment so far ahead that it never comes.
-    package static let never = Moment(nanoseconds: .max)
+    @inlinable package static var never: Moment { Moment(nanoseconds: .max) }
 
     @inlinable package static func == (a: Moment, b: Moment) -> Bool { a.nanoseconds == b.nanoseconds }
     @inlinable package static func < (a: Moment, b: Moment) -> Bool { a.nanoseconds < b.nanoseconds }
@@ -28,14 +28,14 @@ package struct Moment: Comparable, Hashable, Sendable {
 }
 
 /// A length of time in whole milliseconds; the resolution of everything that is stored or configured.
-package struct Duration: Comparable, Hashable, Sendable {
-    package var milliseconds: Int64
+@usableFromInline package struct Duration: Comparable, Hashable, Sendable {
+    @usableFromInline package var milliseconds: Int64
     @inlinable package init(milliseconds: Int64) { self.milliseconds = milliseconds }
     @inlinable package static func seconds(_ s: Int64) -> Duration { Duration(milliseconds: s * 1000) }
     @inlinable package static func milliseconds(_ ms: Int64) -> Duration { Duration(milliseconds: ms) }
     @inlinable package static func minutes(_ m: Int64) -> Duration { Duration(milliseconds: m * 60_000) }
     @inlinable package static func hours(_ h: Int64) -> Duration { Duration(milliseconds: h * 3_600_000) }
-    package static let zero = Duration(milliseconds: 0)
+    @inlinable package static var zero: Duration { Duration(milliseconds: 0) }
     @inlinable package static func == (a: Duration, b: Duration) -> Bool { a.milliseconds == b.milliseconds }
     @inlinable package static func < (a: Duration, b: Duration) -> Bool { a.milliseconds < b.milliseconds }
     @inlinable package static func <= (a: Duration, b: Duration) -> Bool { a.milliseconds <= b.milliseconds }
@@ -48,14 +48,23 @@ package struct Duration: Comparable, Hashable, Sendable {
     @inlinable package static func / (a: Duration, n: Int64) -> Duration { Duration(milliseconds: a.milliseconds / n) }
 }
 
+// The standard library's, which are generic, call a comparison that they cannot see through.
+
+@inlinable package func min(_ a: Moment, _ b: Moment) -> Moment { a.nanoseconds < b.nanoseconds ? a : b }
+@inlinable package func max(_ a: Moment, _ b: Moment) -> Moment { a.nanoseconds > b.nanoseconds ? a : b }
+@inlinable package func min(_ a: Instant, _ b: Instant) -> Instant { a.milliseconds < b.milliseconds ? a : b }
+@inlinable package func max(_ a: Instant, _ b: Instant) -> Instant { a.milliseconds > b.milliseconds ? a : b }
+@inlinable package func min(_ a: Duration, _ b: Duration) -> Duration { a.milliseconds < b.milliseconds ? a : b }
+@inlinable package func max(_ a: Duration, _ b: Duration) -> Duration { a.milliseconds > b.milliseconds ? a : b }
+
 /// An instant of civil time: milliseconds since 1970-01-01T00:00:00Z. Everything that is stored carries one.
-package struct Instant: Comparable, Hashable, Sendable {
-    package var milliseconds: Int64
+@usableFromInline package struct Instant: Comparable, Hashable, Sendable {
+    @usableFromInline package var milliseconds: Int64
 
     @inlinable package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
-    package static let distantPast = Instant(milliseconds: .min / 4)
-    package static let distantFuture = Instant(milliseconds: .max / 4)
+    @inlinable package static var distantPast: Instant { Instant(milliseconds: .min / 4) }
+    @inlinable package static var distantFuture: Instant { Instant(milliseconds: .max / 4) }
 
     @inlinable package static func == (a: Instant, b: Instant) -> Bool { a.milliseconds == b.milliseconds }
     @inlinable package static func < (a: Instant, b: Instant) -> Bool { a.milliseconds < b.milliseconds }
@@ -92,7 +101,7 @@ package struct Now: Hashable, Sendable {
 
 extension Instant: CustomStringConvertible {
     /// RFC 3339 in UTC with milliseconds, as everywhere on the wire: `2026-11-23T09:00:00.123Z`.
-    package var description: String {
+    @usableFromInline package var description: String {
         var text: [UInt8] = []
         text.reserveCapacity(24)
         appendRFC3339(to: &text)
