@@ -104,9 +104,9 @@ private struct RollupReader {
         didSet { if problems.count > Self.mostProblems { problems.removeLast() } }
     }
 
-    mutating func text(_ json: JSON, _ key: String, _ path: String = "") -> String {
+    mutating func text(_ json: JSON, _ key: String, _ path: @autoclosure () -> String = "") -> String {
         if let text = json[key]?.text, !text.isEmpty, text.utf8.count <= 200 { return text }
-        problems.append("\(path)\(key) must be text of 1 to 200 bytes")
+        problems.append("\(path())\(key) must be text of 1 to 200 bytes")
         return ""
     }
 
@@ -124,21 +124,21 @@ private struct RollupReader {
     }
 
     /// A number with at most three decimals as a whole number of thousandths; nil for null or nothing.
-    mutating func thousandths(_ json: JSON, _ key: String, _ path: String) -> Int64? {
+    mutating func thousandths(_ json: JSON, _ key: String, _ path: @autoclosure () -> String) -> Int64? {
         guard let value = json[key], value != .null else { return nil }
         if let number = value.number, number >= 0, number <= 1e12 {
             let whole = (number * 1000).rounded()
             if whole / 1000 == number { return Int64(whole) }
         }
-        problems.append("\(path)\(key) must be a number from 0 with at most 3 decimals")
+        problems.append("\(path())\(key) must be a number from 0 with at most 3 decimals")
         return nil
     }
 
     /// A whole number from 0; nil for null or nothing.
-    mutating func count(_ json: JSON, _ key: String, _ path: String) -> Int64? {
+    mutating func count(_ json: JSON, _ key: String, _ path: @autoclosure () -> String) -> Int64? {
         guard let value = json[key], value != .null else { return nil }
         if let number = value.integer, number >= 0 { return number }
-        problems.append("\(path)\(key) must be a whole number from 0")
+        problems.append("\(path())\(key) must be a whole number from 0")
         return nil
     }
 
@@ -160,20 +160,18 @@ private struct RollupReader {
 
     mutating func classes(_ json: JSON) -> [ClassUsage] {
         parts(json, "classes")?.enumerated().map { index, part in
-            let path = "classes[\(index)]."
-            let machines = count(part, "machines", path)
-            if machines == nil { problems.append("\(path)machines must be a whole number from 0") }
+            let machines = count(part, "machines", "classes[\(index)].")
+            if machines == nil { problems.append("classes[\(index)].machines must be a whole number from 0") }
             return ClassUsage(
-                name: text(part, "class", path), machines: Int(min(machines ?? 0, 1_000_000)),
+                name: text(part, "class", "classes[\(index)]."), machines: Int(min(machines ?? 0, 1_000_000)),
                 totals: totals(part, "classes[\(index)]"))
         } ?? []
     }
 
     mutating func machines(_ json: JSON) -> [MachineUsage]? {
         parts(json, "machines")?.enumerated().map { index, part in
-            let path = "machines[\(index)]."
-            return MachineUsage(
-                id: text(part, "id", path), className: text(part, "class", path),
+            MachineUsage(
+                id: text(part, "id", "machines[\(index)]."), className: text(part, "class", "machines[\(index)]."),
                 totals: totals(part, "machines[\(index)]"))
         }
     }
@@ -185,64 +183,63 @@ private struct RollupReader {
         return nil
     }
 
-    mutating func totals(_ json: JSON, _ name: String) -> UsageTotals {
-        let path = name + "."
+    mutating func totals(_ json: JSON, _ name: @autoclosure () -> String) -> UsageTotals {
         guard json.members != nil else {
-            problems.append("\(name) must be an object")
+            problems.append("\(name()) must be an object")
             return UsageTotals()
         }
         var totals = UsageTotals()
-        if let states = named(json["states_s"], MachineState.allCases, path + "states_s", isTime: true) {
+        if let states = named(json["states_s"], MachineState.allCases, name() + ".states_s", isTime: true) {
             totals.states = states
         } else {
-            problems.append("\(path)states_s must be an object")
+            problems.append("\(name()).states_s must be an object")
         }
-        totals.jobs = named(json["jobs"], JobOutcome.allCases, path + "jobs", isTime: false)
-        totals.energyMilliwattHours = thousandths(json, "energy_wh", path)
-        totals.idleEnergyMilliwattHours = thousandths(json, "idle_energy_wh", path)
+        totals.jobs = named(json["jobs"], JobOutcome.allCases, name() + ".jobs", isTime: false)
+        totals.energyMilliwattHours = thousandths(json, "energy_wh", name() + ".")
+        totals.idleEnergyMilliwattHours = thousandths(json, "idle_energy_wh", name() + ".")
         if let method = json["energy_method"], method != .null {
-            totals.energyMethod = text(json, "energy_method", path)
+            totals.energyMethod = text(json, "energy_method", name() + ".")
         }
-        totals.energyCorrections = count(json, "energy_corrections", path) ?? 0
-        totals.massIn = masses(json, "mass_in_g", path)
-        totals.massProduct = masses(json, "mass_product_g", path)
-        totals.massScrap = masses(json, "mass_scrap_g", path)
-        totals.items = count(json, "items", path)
-        totals.scrap = count(json, "scrap", path)
-        totals.shots = count(json, "shots", path)
-        totals.filamentMicrometres = thousandths(json, "filament_mm", path)
+        totals.energyCorrections = count(json, "energy_corrections", name() + ".") ?? 0
+        totals.massIn = masses(json, "mass_in_g", name() + ".")
+        totals.massProduct = masses(json, "mass_product_g", name() + ".")
+        totals.massScrap = masses(json, "mass_scrap_g", name() + ".")
+        totals.items = count(json, "items", name() + ".")
+        totals.scrap = count(json, "scrap", name() + ".")
+        totals.shots = count(json, "shots", name() + ".")
+        totals.filamentMicrometres = thousandths(json, "filament_mm", name() + ".")
         return totals
     }
 
     /// The numbers of an object whose members are exactly the given names; nil for null or nothing.
     private mutating func named<Name: RawRepresentable>(
-        _ json: JSON?, _ names: [Name], _ path: String, isTime: Bool
+        _ json: JSON?, _ names: [Name], _ path: @autoclosure () -> String, isTime: Bool
     ) -> [Int64]? where Name.RawValue == String {
         guard let json, json != .null else { return nil }
         guard let members = json.members else {
-            problems.append("\(path) must be an object")
+            problems.append("\(path()) must be an object")
             return nil
         }
         for member in members where !names.contains(where: { $0.rawValue == member.key }) {
-            problems.append("\(path) has a name that is not known: \(member.key.prefix(40))")
+            problems.append("\(path()) has a name that is not known: \(member.key.prefix(40))")
         }
         return names.map { name in
             let value =
-                isTime ? thousandths(json, name.rawValue, path + ".") : count(json, name.rawValue, path + ".")
-            if value == nil { problems.append("\(path).\(name.rawValue) is missing") }
+                isTime ? thousandths(json, name.rawValue, path() + ".") : count(json, name.rawValue, path() + ".")
+            if value == nil { problems.append("\(path()).\(name.rawValue) is missing") }
             return value ?? 0
         }
     }
 
-    private mutating func masses(_ json: JSON, _ key: String, _ path: String) -> [String: Int64] {
+    private mutating func masses(_ json: JSON, _ key: String, _ path: @autoclosure () -> String) -> [String: Int64] {
         guard let value = json[key], value != .null else { return [:] }
         guard let members = value.members, members.count <= Self.mostParts else {
-            problems.append("\(path)\(key) must be an object of grams by material")
+            problems.append("\(path())\(key) must be an object of grams by material")
             return [:]
         }
         var grams: [String: Int64] = [:]
         for member in members {
-            if let mass = thousandths(value, member.key, "\(path)\(key).") { grams[member.key] = mass }
+            if let mass = thousandths(value, member.key, "\(path())\(key).") { grams[member.key] = mass }
         }
         return grams
     }

@@ -218,28 +218,25 @@ struct SlotState {
     // MARK: - As a record
 
     var record: [Int64] {
-        let numbers = [last, least, most, first]
-        var places = 0
-        var wholes: [Int64] = []
-        while places <= Decimal.mostPlaces {
-            wholes = numbers.compactMap { Decimal.whole($0, places: places) }
+        for places in 0...Decimal.mostPlaces {
+            let scale = Decimal.scale(places)
+            guard let last = Decimal.whole(last, scale: scale), let least = Decimal.whole(least, scale: scale),
+                let most = Decimal.whole(most, scale: scale), let first = Decimal.whole(first, scale: scale)
+            else { continue }
             // The extremes may be whole where what is between them is not.
-            let sum = integral * Decimal.scale(places)
-            if wholes.count == numbers.count, (sum - sum.rounded()).magnitude <= 1e-6 + sum.magnitude * 1e-12 { break }
-            places += 1
+            let sum = integral * scale
+            let whole = sum.rounded()
+            guard (sum - whole).magnitude <= 1e-6 + sum.magnitude * 1e-12 else { continue }
+            guard whole.magnitude < 9e15 else { break }
+            return fields(Int64(whole), places: Int64(places), last, least, most, first)
         }
-        let sum = (integral * Decimal.scale(places)).rounded()
-        guard places <= Decimal.mostPlaces, sum.magnitude < 9e15 else {
-            return fields(integral.bits, places: -1, numbers.map(\.bits))
-        }
-        return fields(Int64(sum), places: Int64(places), wholes)
+        return fields(integral.bits, places: -1, last.bits, least.bits, most.bits, first.bits)
     }
 
-    private func fields(_ integral: Int64, places: Int64, _ numbers: [Int64]) -> [Int64] {
-        [
-            covered, integral, places, (lastTime - start) * 2 + (holds ? 1 : 0), numbers[0], Int64(count), numbers[1],
-            numbers[2], numbers[3],
-        ]
+    private func fields(
+        _ integral: Int64, places: Int64, _ last: Int64, _ least: Int64, _ most: Int64, _ first: Int64
+    ) -> [Int64] {
+        [covered, integral, places, (lastTime - start) * 2 + (holds ? 1 : 0), last, Int64(count), least, most, first]
     }
 
     /// nil where the fields are no slot. Those after the fifth may be missing, and then only its mean is right; or the last

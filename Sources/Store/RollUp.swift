@@ -48,7 +48,11 @@ extension RingStore {
             let time = times[index]
             if time < open.state.start || time >= open.state.start &+ SlotState.length {
                 if !open.isRecorded { keep(open.state, series) }
-                open.state = known(series, SlotState.start(of: time))
+                let start = SlotState.start(of: time)
+                open.newest = max(open.newest, open.state.start)
+                // What is newer than all that there was has no record yet.
+                let isNew = start > max(open.newest, newestAtOpening)
+                open.state = isNew ? SlotState(start: start) : known(series, start)
             }
             open.isRecorded = false
             if time < open.state.lastTime {
@@ -70,6 +74,8 @@ extension RingStore {
         var isRecorded = true
         /// The number of the last seal that had samples for it.
         var seal = 0
+        /// The latest start that the series has been in since the store was opened.
+        var newest = Int64.min
     }
 
     struct SlotKey: Hashable {
@@ -138,8 +144,12 @@ extension RingStore {
         let last = lastDay ?? dayAtOpening ?? today
         lastDay = today
         var days: Set<SlotKey> = []
+        var (start, day) = (Int64.min, today)
         for slot in touchedSlots {
-            let day = zone.date(at: Instant(milliseconds: slot.start)).daysSince1970
+            if slot.start != start {
+                start = slot.start
+                day = zone.date(at: Instant(milliseconds: start)).daysSince1970
+            }
             if day < today, day != last {
                 days.insert(SlotKey(series: slot.series, start: day))
             }

@@ -195,11 +195,11 @@ package struct SlotTable: Hashable, Sendable {
     /// The sum over a stretch whose ends lie on slot boundaries.
     package func sum(from: Instant, to: Instant) -> Slot {
         var total = Slot()
-        var start = max(from, first)
-        while start < to, (start - first).milliseconds < Int64(slots.count) * Slot.length.milliseconds {
-            total += slot(startingAt: start)
-            start = start + Slot.length
-        }
+        guard to > first, from < to else { return total }
+        let index = max(0, (from - first).milliseconds / Slot.length.milliseconds)
+        let end = ((to - first).milliseconds - 1) / Slot.length.milliseconds + 1
+        // In place: a slot holds five arrays, and each copy counts them.
+        for index in index..<max(index, min(end, Int64(slots.count))) { total += slots[Int(index)] }
         return total
     }
 

@@ -18,17 +18,42 @@ extension Slot {
     /// Stands for a number that is not known.
     private static let none = Int64.min
 
-    private static let counts: [any WritableKeyPath<Slot, Int64> & Sendable] = [
-        \.energy, \.idleEnergy, \.energyCovered, \.corrections, \.shots, \.items, \.filament, \.late, \.faults, \.runs,
-        \.off, \.scrap, \.massCovered, \.massByShots, \.massByScale,
-    ]
-    private static let maybes: [any WritableKeyPath<Slot, Int64?> & Sendable] = [\.leastPower, \.mostPower]
+    /// Hands over each number from the fifteenth on that is always known, in its order.
+    private mutating func eachCount(_ body: (inout Int64) -> Void) {
+        body(&energy)
+        body(&idleEnergy)
+        body(&energyCovered)
+        body(&corrections)
+        body(&shots)
+        body(&items)
+        body(&filament)
+        body(&late)
+        body(&faults)
+        body(&runs)
+        body(&off)
+        body(&scrap)
+        body(&massCovered)
+        body(&massByShots)
+        body(&massByScale)
+    }
 
     /// All that is known of this slot, to be stored.
     package var fields: [Int64] {
-        [Self.layout] + stateMilliseconds + jobs + Self.counts.map { self[keyPath: $0] }
-            + Self.maybes.map { self[keyPath: $0] ?? Self.none }
-            + massIn.indices.flatMap { [massIn[$0], massProduct[$0], massScrap[$0]] }
+        var fields: [Int64] = []
+        fields.reserveCapacity(18 + stateMilliseconds.count + jobs.count + 3 * massIn.count)
+        fields.append(Self.layout)
+        fields += stateMilliseconds
+        fields += jobs
+        var own = self
+        own.eachCount { fields.append($0) }
+        fields.append(leastPower ?? Self.none)
+        fields.append(mostPower ?? Self.none)
+        for index in massIn.indices {
+            fields.append(massIn[index])
+            fields.append(massProduct[index])
+            fields.append(massScrap[index])
+        }
+        return fields
     }
 
     /// Reads `fields` back; nil where they are of another layout.
@@ -38,10 +63,9 @@ extension Slot {
         var rest = fields.dropFirst()
         for index in stateMilliseconds.indices { if let value = rest.popFirst() { stateMilliseconds[index] = value } }
         for index in jobs.indices { if let value = rest.popFirst(), value != 0 { jobs[index] = value } }
-        for path in Self.counts { if let value = rest.popFirst() { self[keyPath: path] = value } }
-        for path in Self.maybes {
-            if let value = rest.popFirst() { self[keyPath: path] = value == Self.none ? nil : value }
-        }
+        eachCount { if let value = rest.popFirst() { $0 = value } }
+        if let value = rest.popFirst() { leastPower = value == Self.none ? nil : value }
+        if let value = rest.popFirst() { mostPower = value == Self.none ? nil : value }
         for index in massIn.indices {
             if let value = rest.popFirst(), value != 0 { massIn[index] = value }
             if let value = rest.popFirst(), value != 0 { massProduct[index] = value }
