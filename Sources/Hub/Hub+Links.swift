@@ -51,9 +51,15 @@ extension Hub {
         }
     }
 
-    /// Ends turns that got no answer and gives the next ones.
-    mutating func serveLines(at now: Now) {
-        for index in lines.indices where lines[index].isOpen {
+    /// Ends turns that got no answer and gives the next ones, on lines and elsewhere.
+    mutating func serveLinks(at now: Now) {
+        guard now.moment >= linkDeadline else { return }
+        serveLines(at: now)
+        serveTurns(at: now)
+    }
+
+    private mutating func serveLines(at now: Now) {
+        for index in lines.indices where now.moment >= lineDeadline(index) {
             if let (bytes, time) = lines[index].unsent, now.moment >= time {
                 lines[index].unsent = nil
                 act(.write(line: index, bytes: bytes))
@@ -67,10 +73,10 @@ extension Hub {
             guard lines[index].turns == .own, lines[index].asked == nil, now.moment >= lines[index].quietUntil else {
                 continue
             }
-            guard let next = longestWaiting(on: index), devices[next].nextTurn <= now.moment,
+            guard let next = longestWaiting(on: index), nextTurns[next] <= now.moment,
                 let interval = turnInterval(of: next)
             else { continue }
-            devices[next].nextTurn = now.moment + interval
+            nextTurns[next] = now.moment + interval
             _ = prompt(next, at: now) { $0.poll(&$1) }
         }
     }
@@ -78,8 +84,10 @@ extension Hub {
     /// Whose turn on a line comes first.
     private func longestWaiting(on line: Int) -> Int? {
         var first: Int?
-        for device in lines[line].devices where first.map({ devices[device].nextTurn < devices[$0].nextTurn }) ?? true {
+        var turn = Moment.never
+        for device in lines[line].devices where first == nil || nextTurns[device] < turn {
             first = device
+            turn = nextTurns[device]
         }
         return first
     }
@@ -100,15 +108,25 @@ extension Hub {
     }
 
     /// When the next turn or time-out comes.
-    var lineDeadline: Moment {
+    var linkDeadline: Moment { due.links ?? earliestOnLinks }
+
+    /// Found once for all who ask before any of it changes.
+    mutating func findLinkDeadline() { if due.links == nil { due.links = earliestOnLinks } }
+
+    private var earliestOnLinks: Moment {
         var earliest = turnDeadline
-        for index in lines.indices where lines[index].isOpen {
-            if let unsent = lines[index].unsent { earliest = min(earliest, unsent.at) }
-            if let asked = lines[index].asked {
-                earliest = min(earliest, asked.until)
-            } else if lines[index].turns == .own, let next = longestWaiting(on: index) {
-                earliest = min(earliest, max(devices[next].nextTurn, lines[index].quietUntil))
-            }
+        for index in lines.indices { earliest = min(earliest, lineDeadline(index)) }
+        return earliest
+    }
+
+    /// The same of one line.
+    private func lineDeadline(_ index: Int) -> Moment {
+        guard lines[index].isOpen else { return .never }
+        var earliest = lines[index].unsent?.at ?? .never
+        if let until = lines[index].asked?.until {
+            earliest = min(earliest, until)
+        } else if lines[index].turns == .own, let next = longestWaiting(on: index) {
+            earliest = min(earliest, max(nextTurns[next], lines[index].quietUntil))
         }
         return earliest
     }

@@ -182,7 +182,7 @@ extension Hub {
         guard let machine = past == nil ? devices[index].part.machine : past?.machine else { return }
         let role = past?.roles[channel] ?? devices[index].part.roles[channel]
         touch(machine)
-        if memory != nil { noteDuringMemory(machine, at: time) }
+        if isRemembering { noteDuringMemory(machine, at: time) }
         role.apply(value, to: &machines[machine].usage, at: time)
         switch (role, value) {
         case (.zoneTemperature, .number(let celsius)), (.zoneSetpoint, .number(let celsius)):
@@ -196,14 +196,14 @@ extension Hub {
         let part = devices[index].terms.isEmpty ? devices[index].part : part(of: index, at: time)
         guard let machine = part.machine else { return }
         touch(machine)
-        if memory != nil { noteDuringMemory(machine, at: time) }
+        if isRemembering { noteDuringMemory(machine, at: time) }
         part.presence.apply(isOnline, to: &machines[machine].usage, at: time)
     }
 
     /// From `time` on the gateway knew nothing.
     mutating func applyBlindness(_ reason: String, at time: Instant) {
         for index in machines.indices {
-            if memory != nil { noteDuringMemory(index, at: time) }
+            if isRemembering { noteDuringMemory(index, at: time) }
             machines[index].usage.blind(reason, clockWasSet: reason == Self.clockReason, at: time)
         }
         touchAll()

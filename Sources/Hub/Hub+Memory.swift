@@ -246,7 +246,7 @@ extension Hub {
     }
 
     /// Nothing follows from what machines do yet: their time is not known, or what they did before is not.
-    var isBeforeUsage: Bool { isWaitingForClock || memory != nil }
+    var isBeforeUsage: Bool { isWaitingForClock || isRemembering }
 
     /// Computes all machines from the store, and marks the time since its last sample as not known.
     /// - Parameter newest: that sample; what is newer in the store was said since.

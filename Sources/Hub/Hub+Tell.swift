@@ -49,7 +49,7 @@ extension Hub {
     /// A machine's state, if it is another one than was told last.
     mutating func tellState(of index: Int, _ glance: MachineUsage.Glance) {
         // Not before its turn in what is remembered.
-        if let turn = memory?.machine, index >= turn { return }
+        if isRemembering, let turn = memory?.machine, index >= turn { return }
         let isNew = glance.state != machines[index].told.state
         guard isNew || glance.reason != machines[index].told.reason else { return }
         let usage = machines[index].usage

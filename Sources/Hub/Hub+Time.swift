@@ -14,16 +14,18 @@ extension Hub {
     /// When `tick` must be called even if nothing arrives: when the first of what time alone brings is due, and at once
     /// where something arrived that is to be told.
     package var deadline: Moment {
-        if let begin = memory?.due { return min(lineDeadline, due.silence, begin) }
+        if let begin = due.memory { return min(linkDeadline, due.silence, begin) }
         guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
-        return min(min(lineDeadline, due.silence, due.machines), min(due.windows, due.beat, due.order))
+        return min(min(linkDeadline, due.silence, due.machines), min(due.windows, due.beat, due.order))
     }
 
     /// Ticks if it is time to; when it is time again. Mutating, so that nobody copies a hub to ask it that.
     package mutating func tickIfDue(at now: Now) -> Moment {
+        findLinkDeadline()
         let due = deadline
         guard now.moment >= due else { return due }
         tick(at: now)
+        findLinkDeadline()
         return deadline
     }
 
@@ -51,10 +53,9 @@ extension Hub {
 
     /// Time has passed, or something arrived. Costs what is due.
     package mutating func tick(at now: Now) {
-        if let due = memory?.due, now.moment >= due { rememberSlice(memorySlice, at: now) }
+        if let begin = due.memory, now.moment >= begin { rememberSlice(memorySlice, at: now) }
         look(at: now)
-        serveLines(at: now)
-        serveTurns(at: now)
+        serveLinks(at: now)
         if now.moment >= due.beat {
             due.beat = now.moment + Self.beat
             if let beatSeries { store.append(beatSeries, now.wall, .number(1)) }
@@ -106,7 +107,7 @@ extension Hub {
 
     /// Says what is new about the machines that something was said about, and when they change by themselves.
     private mutating func tellTouched(at now: Now) {
-        guard memory == nil else { return }
+        guard !isRemembering else { return }
         for index in touched {
             machines[index].isTouched = false
             tellTouched(index, at: now)

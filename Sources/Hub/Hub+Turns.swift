@@ -30,7 +30,7 @@ extension Hub {
         endpoints[index].isOpen = true
         let device = endpoints[index].device
         devices[device].silentTurns = 0
-        devices[device].nextTurn = endpoints[index].isRecorded ? .never : now.moment
+        nextTurns[device] = endpoints[index].isRecorded ? .never : now.moment
         // What speaks on a broker, too, is opened there.
         if case .http = devices[device].configuration.link { _ = prompt(device, at: now) { $0.opened(&$1) } }
     }
@@ -103,7 +103,7 @@ extension Hub {
             devices[device].silentTurns = 0
             // It has just been asked for a baseline.
             let every = devices[device].configuration.every
-            devices[device].nextTurn = isUp ? every.map { now.moment + $0 } ?? .never : .never
+            nextTurns[device] = isUp ? every.map { now.moment + $0 } ?? .never : .never
         }
     }
 
@@ -114,11 +114,11 @@ extension Hub {
                 noAnswer("no answer in time", number: asked.number, endpoint: index, at: now)
             }
         }
-        for device in turnTakers where devices[device].nextTurn <= now.moment {
+        for device in turnTakers where nextTurns[device] <= now.moment {
             let endpoint = devices[device].configuration.endpoint
             if let endpoint, endpoints[endpoint].asked != nil { continue }
             guard let every = devices[device].configuration.every else { continue }
-            devices[device].nextTurn = now.moment + every * rarity(of: device)
+            nextTurns[device] = now.moment + every * rarity(of: device)
             // Over MQTT nothing but its next word tells that a device has heard.
             if endpoint == nil { devices[device].silentTurns += 1 }
             _ = prompt(device, at: now) { $0.poll(&$1) }
@@ -136,7 +136,7 @@ extension Hub {
         for endpoint in endpoints { if let asked = endpoint.asked { earliest = min(earliest, asked.until) } }
         for device in turnTakers {
             if let endpoint = devices[device].configuration.endpoint, endpoints[endpoint].asked != nil { continue }
-            earliest = min(earliest, devices[device].nextTurn)
+            earliest = min(earliest, nextTurns[device])
         }
         return earliest
     }

@@ -10,9 +10,11 @@ package struct Hub {
     package internal(set) var tally = Tally()
     var devices: [DeviceRuntime] = []
     var machines: [MachineRuntime] = []
-    var lines: [LineRuntime] = []
+    var lines: [LineRuntime] = [] { didSet { due.links = nil } }
     var brokers: [BrokerRuntime] = []
-    var endpoints: [EndpointRuntime] = []
+    var endpoints: [EndpointRuntime] = [] { didSet { due.links = nil } }
+    /// When each device is asked next.
+    var nextTurns: [Moment] = [] { didSet { due.links = nil } }
     /// Devices that have turns without a line.
     var turnTakers: [Int] = []
     var windows: WindowSchedule
@@ -53,9 +55,9 @@ package struct Hub {
     /// How the clock stood when that was last noted, in milliseconds more than the monotonic one, and where in the store.
     var believed: (offset: Int64, at: Instant)?
     /// Not nil until what the store remembers has been computed.
-    var memory: PendingMemory?
+    var memory: PendingMemory? { didSet { due.memory = memory?.due } }
     /// Not everything that the store remembers has been computed yet.
-    package var isRemembering: Bool { memory != nil }
+    package var isRemembering: Bool { due.memory != nil }
     /// How many samples of it are computed at once, before messages are heard again.
     package var memorySlice = Hub.usualSlice
     var waitingSeries: SeriesID?
@@ -103,6 +105,7 @@ package struct Hub {
         let roles = assignRoles()
         machines.reserveCapacity(configuration.machines.count)
         devices.reserveCapacity(configuration.devices.count)
+        nextTurns = [Moment](repeating: .never, count: configuration.devices.count)
         for machine in configuration.machines {
             machines.append(
                 MachineRuntime(configuration: machine, usage: makeUsage(machine, start: now.wall)))
@@ -144,6 +147,7 @@ package struct Hub {
         assignParts(at: now.wall)
         // Nothing that was sorted by a clock that is not believed any more counts.
         due = Deadlines()
+        due.memory = memory?.due
         due.silence = now.moment
         nextCheckpoint = .distantPast
         let capacity = Slot.length * Int64(SlotTable.capacity - 8)
@@ -290,11 +294,11 @@ package struct Hub {
         for device in lines[index].devices {
             guard isOpen else {
                 setOnline(device, false, "line closed", at: now.wall)
-                devices[device].nextTurn = .never
+                nextTurns[device] = .never
                 continue
             }
             devices[device].silentTurns = 0
-            devices[device].nextTurn = devices[device].configuration.every == nil ? .never : now.moment
+            nextTurns[device] = devices[device].configuration.every == nil ? .never : now.moment
             outbox.removeAll()
             devices[device].driver.opened(&outbox)
             absorb(device, at: now, isLive: false)

@@ -52,8 +52,6 @@ struct DeviceRuntime {
     var latest: [Latest?]
     /// Channels whose values go out of date, by the device's own word; nearly always empty.
     var validities: [ValueLife] = []
-    /// When it is asked next.
-    var nextTurn = Moment.never
     /// How many times in a row it did not answer.
     var silentTurns = 0
     /// What its driver has kept, and since when it stands in the store.
@@ -153,6 +151,10 @@ struct Deadlines {
     var beat = Moment(nanoseconds: .min)
     /// What came out of order is to be put right.
     var order = Moment.never
+    /// A link's turn or time-out; nil where something changed there since it was found.
+    var links: Moment?
+    /// What the store remembers is computed; nil where that is done.
+    var memory: Moment?
 }
 
 /// What the owner of the hub must do.
