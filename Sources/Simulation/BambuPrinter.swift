@@ -14,12 +14,17 @@ struct BambuPrinter: Sendable {
     /// `gcode_state` as it stays up.
     private var word = "IDLE"
     private var error = 0
-    private var sent = ""
+    /// The quantities that it told last.
+    private var sent: [UInt8] = []
+    private let topic: String
+    private let requestTopic: String
 
     init(
         _ profile: LabProfile, serial: String, sendsAll: Bool = false, random: SeededRandom, start: Instant
     ) {
         self.serial = serial
+        topic = "device/\(serial)/report"
+        requestTopic = "device/\(serial)/request"
         self.sendsAll = sendsAll
         session = PrintSession(profile, random: random, start: start, failing: .blocked)
     }
@@ -30,7 +35,7 @@ struct BambuPrinter: Sendable {
 
     mutating func tick(_ out: inout [Emission]) {
         for change in session.tick() { take(change, &out) }
-        if sendsAll { return say(everything, isAll: true, &out) }
+        if sendsAll { return say([], isAll: true, &out) }
         let changed = quantities
         guard changed != sent else { return }
         sent = changed
@@ -39,7 +44,7 @@ struct BambuPrinter: Sendable {
 
     /// A message on `device/SERIAL/request`.
     mutating func received(_ topic: String, _ payload: [UInt8], at: Instant) -> [Emission] {
-        guard topic == "device/\(serial)/request", JSON(payload)?["pushing"]?["command"] != nil else { return [] }
+        guard topic == requestTopic, JSON(payload)?["pushing"]?["command"] != nil else { return [] }
         var out: [Emission] = []
         say(everything, isAll: true, &out)
         return out
@@ -53,47 +58,80 @@ struct BambuPrinter: Sendable {
         case .ended(.completed): become("FINISH", &out)
         case .ended(let outcome):
             error = outcome == .cancelled ? 50_348_044 : 117_473_285
-            say("\"print_error\":\(error)", isAll: false, &out)
+            say(Array("\"print_error\":\(error)".utf8), isAll: false, &out)
             become("FAILED", &out)
             if outcome == .cancelled {
                 error = 0
-                say("\"print_error\":0", isAll: false, &out)
+                say(Array("\"print_error\":0".utf8), isAll: false, &out)
             }
         case .confirmed:
             guard error != 0 else { break }
             error = 0
-            say("\"print_error\":0", isAll: false, &out)
+            say(Array("\"print_error\":0".utf8), isAll: false, &out)
         }
     }
 
     private mutating func become(_ word: String, _ out: inout [Emission]) {
         self.word = word
-        say("\"gcode_state\":\"\(word)\"", isAll: false, &out)
+        say(Array("\"gcode_state\":\"\(word)\"".utf8), isAll: false, &out)
     }
 
-    private var quantities: String {
-        "\"nozzle_temper\":\(fixed(session.nozzle, 1)),\"bed_temper\":\(fixed(session.bed, 1))"
-            + (session.isBusy
-                ? ",\"mc_percent\":\(session.printed * 100 / session.whole),"
-                    + "\"mc_remaining_time\":\(session.secondsLeft / 60),\"layer_num\":\(session.layer)" : "")
+    private var quantities: [UInt8] {
+        var text = FirmwareText(capacity: 160)
+        addQuantities(to: &text)
+        return text.bytes
     }
 
-    private var everything: String {
-        quantities + ",\"gcode_state\":\"\(word)\",\"nozzle_target_temper\":\(fixed(session.nozzleTarget, 0)),"
-            + "\"bed_target_temper\":\(fixed(session.bedTarget, 0)),\"total_layer_num\":\(session.layers),"
-            + "\"print_type\":\"local\",\"stg_cur\":\(session.isBusy ? 0 : 255),\"print_error\":\(error),\"hms\":[],"
-            + "\"subtask_id\":\"0\",\"subtask_name\":\"\(session.file)\",\"gcode_file\":\"\(session.file)\(session.number)\","
-            + "\"chamber_temper\":5"
+    private func addQuantities(to text: inout FirmwareText) {
+        text.add(#""nozzle_temper":"#)
+        text.add(session.nozzle, places: 1)
+        text.add(#","bed_temper":"#)
+        text.add(session.bed, places: 1)
+        guard session.isBusy else { return }
+        text.add(#","mc_percent":"#)
+        text.add(session.printed * 100 / session.whole)
+        text.add(#","mc_remaining_time":"#)
+        text.add(session.secondsLeft / 60)
+        text.add(#","layer_num":"#)
+        text.add(session.layer)
     }
 
-    private mutating func say(_ members: String, isAll: Bool, _ out: inout [Emission]) {
+    private var everything: [UInt8] {
+        var text = FirmwareText(capacity: 512)
+        addQuantities(to: &text)
+        text.add(#","gcode_state":""#)
+        text.add(word)
+        text.add(#"","nozzle_target_temper":"#)
+        text.add(session.nozzleTarget, places: 0)
+        text.add(#","bed_target_temper":"#)
+        text.add(session.bedTarget, places: 0)
+        text.add(#","total_layer_num":"#)
+        text.add(session.layers)
+        text.add(#","print_type":"local","stg_cur":"#)
+        text.add(session.isBusy ? 0 : 255)
+        text.add(#","print_error":"#)
+        text.add(Int64(error))
+        text.add(#","hms":[],"subtask_id":"0","subtask_name":""#)
+        text.add(session.file)
+        text.add(#"","gcode_file":""#)
+        text.add(session.file)
+        text.add(Int64(session.number))
+        text.add(#"","chamber_temper":5"#)
+        return text.bytes
+    }
+
+    private mutating func say(_ members: [UInt8], isAll: Bool, _ out: inout [Emission]) {
         sequence += 1
         // An X1 sends everything each time, also when one thing changed.
         let members = sendsAll ? everything : members
-        out.append(
-            .publish(
-                "device/\(serial)/report",
-                "{\"print\":{\(members),\"command\":\"push_status\",\"msg\":\(isAll || sendsAll ? 0 : 1),"
-                    + "\"sequence_id\":\"\(sequence)\"}}"))
+        var text = FirmwareText(capacity: members.count + 96)
+        text.add(#"{"print":{"#)
+        text.add(members)
+        text.add(#","command":"push_status","msg":"#)
+        text.add(isAll || sendsAll ? 0 : 1)
+        text.add(#","sequence_id":""#)
+        text.add(Int64(sequence))
+        text.add(#""}}"#)
+        out.append(.publish(topic: topic, payload: text.bytes, retain: false))
     }
 }

@@ -27,6 +27,17 @@ struct FirmwareText {
 
     mutating func add(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
+    mutating func add(_ text: [UInt8]) { bytes.append(contentsOf: text) }
+
+    /// Rounded to so many decimals; 0 where that is beyond all sense.
+    mutating func add(_ value: Double, places: Int) {
+        var scale = 1.0
+        for _ in 0..<places { scale *= 10 }
+        let scaled = (value * scale).rounded()
+        guard scaled.magnitude < 1e15 else { return add(0) }
+        if places == 0 { add(Int64(scaled)) } else { add(Int64(scaled), places: places) }
+    }
+
     /// With zeros in front up to so many digits.
     mutating func add(_ value: Int64, digits: Int = 1) {
         if value < 0 { bytes.append(45) }

@@ -20,10 +20,15 @@ struct KlipperPrinter: Sendable {
     private var state = "standby"
     private var history: [Past] = []
     private var isNew = true
-    private var sent = ""
+    /// The quantities that it told last.
+    private var sent: [UInt8] = []
+    private let statusTopic: String
+    private let requestTopic: String
 
     init(_ profile: LabProfile, name: String, random: SeededRandom, start: Instant) {
         self.name = name
+        statusTopic = "\(name)/klipper/status"
+        requestTopic = "\(name)/moonraker/api/request"
         self.start = start
         session = PrintSession(profile, random: random, start: start, failing: .fault)
     }
@@ -53,21 +58,48 @@ struct KlipperPrinter: Sendable {
                 if history.count > 50 { history.removeFirst() }
             case .confirmed: state = "standby"
             }
-            out.append(.publish("\(name)/klipper/status", status("\"print_stats\":{\(printStats)}", at)))
+            publish(Array("\"print_stats\":{\(printStats)}".utf8), at, &out)
         }
-        let heaters =
-            "\"extruder\":{\"temperature\":\(fixed(session.nozzle, 1))},\"heater_bed\":{\"temperature\":\(fixed(session.bed, 1))}"
-        let progress =
-            session.isBusy
-            ? "\"virtual_sdcard\":{\"progress\":\(fixed(session.progress, 4))},\"print_stats\":{\(durations)}," : ""
-        guard progress + heaters != sent else { return }
-        sent = progress + heaters
-        out.append(.publish("\(name)/klipper/status", status(sent, at)))
+        let quantities = quantities
+        guard quantities != sent else { return }
+        sent = quantities
+        publish(quantities, at, &out)
+    }
+
+    private var quantities: [UInt8] {
+        var text = FirmwareText(capacity: 240)
+        if session.isBusy {
+            text.add(#""virtual_sdcard":{"progress":"#)
+            text.add(session.progress, places: 4)
+            text.add(#"},"print_stats":{"print_duration":"#)
+            text.add(session.phase == .heating ? 0 : session.printed)
+            text.add(#","total_duration":"#)
+            text.add(session.printed + 60)
+            text.add(#","filament_used":"#)
+            text.add(session.filament, places: 2)
+            text.add("},")
+        }
+        text.add(#""extruder":{"temperature":"#)
+        text.add(session.nozzle, places: 1)
+        text.add(#"},"heater_bed":{"temperature":"#)
+        text.add(session.bed, places: 1)
+        text.add("}")
+        return text.bytes
+    }
+
+    private func publish(_ objects: [UInt8], _ at: Instant, _ out: inout [Emission]) {
+        var text = FirmwareText(capacity: objects.count + 48)
+        text.add(#"{"eventtime":"#)
+        text.add(Double((at - start).milliseconds) / 1000 + 800, places: 2)
+        text.add(#","status":{"#)
+        text.add(objects)
+        text.add("}}")
+        out.append(.publish(topic: statusTopic, payload: text.bytes, retain: false))
     }
 
     /// A message on `NAME/moonraker/api/request`.
     mutating func received(_ topic: String, _ payload: [UInt8], at: Instant) -> [Emission] {
-        guard topic == "\(name)/moonraker/api/request", let request = JSON(payload), let id = request["id"]?.number
+        guard topic == requestTopic, let request = JSON(payload), let id = request["id"]?.number
         else { return [] }
         let result: String
         switch request["method"]?.text {

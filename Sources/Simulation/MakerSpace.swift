@@ -53,6 +53,8 @@ package struct MakerSpace: SimulatedPlace {
     private var earliest = (index: 0, time: Instant.distantFuture)
     private var waiting: [Emission] = []
     private var now: Instant
+    /// Who is on each wire.
+    private var wires: [String: [Int]] = [:]
 
     package static let most = 60
     package static let profile = LabProfile.makerSpace
@@ -132,6 +134,7 @@ package struct MakerSpace: SimulatedPlace {
         for (index, place) in places.enumerated() {
             parts.append(Self.part(place, index, random.fork(), start, profile))
             nexts.append(parts[index].next)
+            for wire in Self.wires(of: place) { wires[wire, default: []].append(index) }
         }
         findEarliest()
     }
@@ -182,9 +185,14 @@ package struct MakerSpace: SimulatedPlace {
     package var nextEvent: Instant { waiting.isEmpty ? earliest.time : now }
 
     private mutating func findEarliest() {
-        var first = 0
-        for index in nexts.indices where nexts[index] < nexts[first] { first = index }
-        earliest = (first, nexts[first])
+        var first = (index: 0, time: Instant.distantFuture)
+        for index in nexts.indices where nexts[index] < first.time { first = (index, nexts[index]) }
+        earliest = first
+    }
+
+    package mutating func live(quietlyBefore end: Instant) -> Instant {
+        while waiting.isEmpty, earliest.time < end { tick(earliest.index, at: earliest.time) }
+        return min(nextEvent, end)
     }
 
     package mutating func advance(to time: Instant, _ emit: (Emission) -> Void) {
@@ -215,7 +223,7 @@ package struct MakerSpace: SimulatedPlace {
         while earliest.time <= time { tick(earliest.index, at: earliest.time) }
         now = max(now, time)
         var replies: [[UInt8]] = []
-        for index in parts.indices where Self.listens(places[index], to: wire) {
+        for index in wires[wire] ?? [] {
             replies += parts[index].received(bytes, on: wire, at: now)
             nexts[index] = parts[index].next
         }
@@ -242,20 +250,21 @@ package struct MakerSpace: SimulatedPlace {
     package mutating func portOpened(_ wire: String, at time: Instant) {
         while earliest.time <= time { tick(earliest.index, at: earliest.time) }
         now = max(now, time)
-        for index in parts.indices where Self.listens(places[index], to: wire) {
+        for index in wires[wire] ?? [] {
             parts[index].portOpened(wire, at: now)
             nexts[index] = parts[index].next
         }
         findEarliest()
     }
 
-    private static func listens(_ place: Place, to wire: String) -> Bool {
+    /// Those on which a place listens.
+    private static func wires(of place: Place) -> [String] {
         switch place.kind {
-        case .plant: wire == "bus1"
-        case .laser: wire == "grbl" || wire == "bus3"
-        case .press: wire == "press-bus-\(place.number)"
-        case .serialPrinter: wire == "marlin-\(place.number)"
-        case .tool, .printer, .networkPrinter, .bench: false
+        case .plant: ["bus1"]
+        case .laser: ["grbl", "bus3"]
+        case .press: ["press-bus-\(place.number)"]
+        case .serialPrinter: ["marlin-\(place.number)"]
+        case .tool, .printer, .networkPrinter, .bench: []
         }
     }
 

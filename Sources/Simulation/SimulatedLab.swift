@@ -40,6 +40,11 @@ package struct SimulatedLab: SimulatedPlace {
         waiting.isEmpty ? min(printer.next, shredder.next, laser.next, press.next) : now
     }
 
+    package mutating func live(quietlyBefore end: Instant) -> Instant {
+        while waiting.isEmpty, nextEvent < end { tick() }
+        return min(nextEvent, end)
+    }
+
     /// Plays up to and including `time`, and hands over what is said on the way, in the order of time.
     package mutating func advance(to time: Instant, _ emit: (Emission) -> Void) {
         for emission in waiting { emit(emission) }

@@ -18,6 +18,8 @@ package protocol SimulatedPlace: Sendable {
     var machines: [String] { get }
     /// When something happens next.
     var nextEvent: Instant { get }
+    /// Plays up to what is said next, or to what happens at `end` or after it; when that is.
+    mutating func live(quietlyBefore end: Instant) -> Instant
     /// Plays up to and including `time`, and hands over what is said on the way, in the order of time.
     mutating func advance(to time: Instant, _ emit: (Emission) -> Void)
     /// Bytes for the devices on a serial wire, and what they answer; nothing on a wire that does not exist.

@@ -219,8 +219,9 @@ struct Audience {
         func has(_ word: StaticString) -> Bool { holds(word, payload.span) }
         switch driver {
         case "bambu":
-            guard has("\"gcode_state\"") else { return [] }
-            return has("\"FINISH\"") || has("\"FAILED\"") ? [.state, .jobEnd] : .state
+            guard let place = find("\"gcode_state\":", payload.span) else { return [] }
+            let isOver = stands("\"FINISH\"", at: place, payload.span) || stands("\"FAILED\"", at: place, payload.span)
+            return isOver ? [.state, .jobEnd] : .state
         case "moonraker":
             // A change without the state may follow a state that got lost, and a print that has not printed for a moment
             // yet may heat as well as print.
@@ -237,19 +238,18 @@ struct Audience {
 
     /// Whether a word stands in a message. It begins with a quotation mark, as every name and text does in JSON: most
     /// bytes are none, and printers on the network send half a kilobyte a second, each of which is looked through.
-    private static func holds(_ word: StaticString, _ b: borrowing Span<UInt8>) -> Bool {
-        word.withUTF8Buffer { utf8 in
-            var start = 0
-            while start + utf8.count <= b.count {
-                if b[start] == 0x22 {
-                    var length = 1
-                    while length < utf8.count, utf8[length] == b[start + length] { length += 1 }
-                    if length == utf8.count { return true }
-                }
-                start += 1
-            }
-            return false
-        }
+    static func holds(_ word: StaticString, _ b: borrowing Span<UInt8>) -> Bool { find(word, b) != nil }
+
+    /// Where what follows the word begins.
+    private static func find(_ word: StaticString, _ b: borrowing Span<UInt8>) -> Int? {
+        let length = word.utf8CodeUnitCount
+        guard length <= b.count else { return nil }
+        for start in 0...b.count - length where b[start] == 0x22 && stands(word, at: start, b) { return start + length }
+        return nil
+    }
+
+    private static func stands(_ word: StaticString, at start: Int, _ b: borrowing Span<UInt8>) -> Bool {
+        start + word.utf8CodeUnitCount <= b.count && JSONScanner.equals(start..<start + word.utf8CodeUnitCount, word, b)
     }
 
     private func find(_ topic: String) -> Listener? {

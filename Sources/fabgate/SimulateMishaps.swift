@@ -56,6 +56,7 @@ extension SimulatedWorld {
             storeDisk?.fail(nil)
             if isDeadUntil == nil { redeliver() }
         }
+        guard !held.isEmpty else { return }
         let over = held.filter { $0.value <= time }
         guard !over.isEmpty else { return }
         for machine in over.keys { held[machine] = nil }

@@ -58,6 +58,8 @@ package final class SimulatedWorld<Book: RollupBook> {
     var lab: any SimulatedPlace
     private var link: LinkFaults
     private var audience: Audience
+    /// By endpoint: who is asked there, and its machine.
+    private let asked: [Int: (device: Int, machine: Int)]
     var hub: Hub
     private(set) var disk = OutboxDisk()
     private var outbox: RollupOutbox
@@ -113,6 +115,13 @@ package final class SimulatedWorld<Book: RollupBook> {
         lab = SimulatedLabs.place(plan.machines, seed: plan.seed, start: start)
         link = LinkFaults(seed: plan.seed &+ 1, Self.rates(plan.faults))
         audience = Audience(configuration)
+        var asked: [Int: (device: Int, machine: Int)] = [:]
+        for (machine, members) in configuration.machines.map(\.devices).enumerated() {
+            for device in members {
+                if let endpoint = configuration.devices[device].endpoint { asked[endpoint] = (device, machine) }
+            }
+        }
+        self.asked = asked
         let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
         hub = Hub(configuration, store: store, at: now, boot: "0")
         outbox = RollupOutbox(epoch: 1, seed: plan.seed, sha256: sha256)
@@ -150,7 +159,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     private func live(until end: Instant) throws {
         while time < end {
-            pass(to: next(before: end))
+            pass(to: max(lab.live(quietlyBefore: next(before: end)), time + .milliseconds(1)))
             if let until = isDeadUntil, time >= until { try revive() }
             while time < plan.end, let mishap = calendar.take(by: time) { suffer(mishap) }
             recover()
@@ -167,10 +176,12 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     private func next(before end: Instant) -> Instant {
-        var next = min(end, lab.nextEvent, calendar.next)
+        var next = min(end, calendar.next)
+        // What its clock shows, and whether that is right, is looked at all the while it is in doubt.
+        if keeper.doubt != nil || !isSynchronised || clockError != .zero { next = min(next, time + .seconds(1)) }
         if let clockIsWrongUntil { next = min(next, clockIsWrongUntil) }
         if let diskFailsUntil { next = min(next, diskFailsUntil) }
-        for until in held.values { next = min(next, until) }
+        if !held.isEmpty { for until in held.values { next = min(next, until) } }
         if let isDeadUntil {
             next = min(next, isDeadUntil)
         } else {
@@ -267,7 +278,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     /// Whether a board's line tells of a button that chooses a mould.
     private static func chooses(_ line: [UInt8]) -> Bool {
-        JSON(line)?["button"]?.text?.hasPrefix("mould") ?? false
+        Audience.holds("\"button\"", line.span) && JSON(line)?["button"]?.text?.hasPrefix("mould") ?? false
     }
 
     private func take(_ message: Message) {
@@ -314,9 +325,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     /// A question over HTTP, which is answered at once or not at all.
     private func ask(_ endpoint: Int, _ number: UInt64, _ path: String) {
         hubDeadline = now.moment
-        guard let device = configuration.devices.firstIndex(where: { $0.endpoint == endpoint }),
-            let machine = configuration.machines.firstIndex(where: { $0.devices.contains(device) }),
-            held[machine] == nil, !link.loses(),
+        guard let (device, machine) = asked[endpoint], held[machine] == nil, !link.loses(),
             let (status, body) = lab.answer(path, of: configuration.machines[machine].id, at: time)
         else { return hub.noAnswer("no answer in time", number: number, endpoint: endpoint, at: now) }
         if let listener = audience.listener(device: device, body) { audit.heard(listener, said: time, at: time) }
@@ -326,7 +335,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     // MARK: the store
 
     /// As the gateway does it after each turn, and once a second where anything waits for a sync. Where no write can
-    /// fail, it is enough to do it before anything depends on it: the gateway's death, and a window.
+    /// fail, it is enough to do it before the gateway's death.
     private func commit() {
         do {
             _ = try hub.store.commit()
@@ -366,8 +375,10 @@ package final class SimulatedWorld<Book: RollupBook> {
         guard window.start >= SimulationPlan.start, window.end <= plan.end else { return }
         let key = RollupKey(lab: configuration.lab.id, grain: RollupGrain(window.grain), start: window.start)
         guard hub.isWhole(window) || outbox.known[key] == nil else { return }
-        commit()
-        if storeDisk != nil { sync() }
+        if storeDisk != nil {
+            commit()
+            sync()
+        }
         let content = hub.content(of: window, source: source, showsMachines: true, at: now.wall)
         audit.closed(content)
         guard let row = outbox.offer(content, now: now.wall) else { return }
