@@ -14,8 +14,9 @@ package struct JobRecord: Hashable, Sendable {
 /// The last jobs of a machine, with the energy of each: that part of every counter's step that lies between its start and
 /// its end.
 ///
-/// A job begins when the machine is used after it was not or waited for a person without one, and ends with a device's word or when the machine is free
-/// again. While nothing is known of the machine it goes on; should it be free afterwards, it ended when it was lost.
+/// A job begins when the machine is used after it was not, or after it waited for a person without one, and ends with a
+/// device's word or when the machine is free again. While nothing is known of the machine it goes on; should it be free
+/// afterwards, it ended when it was lost.
 struct JobBook: Hashable {
     private(set) var records: [JobRecord] = []
     private var lostAt: Instant?

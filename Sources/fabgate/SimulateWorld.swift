@@ -501,28 +501,3 @@ package final class SimulatedWorld<Book: RollupBook> {
         release()
     }
 }
-
-/// What the outbox's database holds: it outlives the process.
-struct OutboxDisk {
-    private(set) var rows: [RollupKey: OutboxRow] = [:]
-    private(set) var windows: [RollupKey: EmittedWindow] = [:]
-
-    mutating func write(_ effects: [OutboxEffect]) {
-        for effect in effects {
-            switch effect {
-            case .persist(let row):
-                rows[row.key] = row
-                if windows[row.key].map({ $0.version <= row.version }) ?? true {
-                    windows[row.key] = EmittedWindow(
-                        key: row.key, version: row.version, contentDigest: row.contentDigest, digest: row.digest,
-                        isReceipted: false)
-                }
-            case .delete(let key, let version): if let row = rows[key], row.version <= version { rows[key] = nil }
-            case .receipt(let record): if let window = record.window { windows[record.key] = window }
-            case .note(let window): windows[window.key] = window
-            case .forget(let before): windows = windows.filter { $0.key.start >= before }
-            case .alarm: break
-            }
-        }
-    }
-}
