@@ -18,7 +18,8 @@ extension Recovered {
             let isMarked = isRead && bytes.integer(UInt32.self, at: 0) == PageHeader.magic
             if isMarked, bytes[4] > PageHeader.format { newer += PageHeader.isSound(bytes) ? 2 : 1 }
             if isMarked, PageHeader.formats.contains(bytes[4]), bytes[5] == PageHeader.Kind.superblock.rawValue,
-                Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes)
+                Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes),
+                isPlausible(store.layout, region)
             {
                 // One of the two may have been written anew already.
                 if store.layout.allPages > good?.layout.allPages ?? 0 { good = store }
@@ -38,6 +39,12 @@ extension Recovered {
             throw StoreError(.notAStore, "there is no store here: neither a superblock nor any page of one")
         }
         return longer((store.identity, store.layout, bad, false), region)
+    }
+
+    /// Memory goes by the number of pages, so that one who claims any number must not be believed. A file may have been cut
+    /// off, though: up to 4 GiB, or sixteen times what is there, a store opens with what is left.
+    private static func isPlausible(_ layout: Layout, _ region: any Region) -> Bool {
+        layout.allPages <= max(1 << 20, 16 * (region.size / Layout.pageSize))
     }
 
     /// A store without tiers gets them where its region has become long enough.
@@ -71,7 +78,8 @@ extension Recovered {
         for page in 0..<max(0, region.size / Layout.pageSize) {
             guard (try? region.read(at: page * Layout.pageSize, into: &bytes)) != nil,
                 PageHeader.formats.contains(bytes[4]),
-                Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes)
+                Int(bytes.integer(UInt32.self, at: 40)) == page, let store = PageHeader.store(bytes),
+                isPlausible(store.layout, region)
             else { continue }
             votes[store.identity, default: (0, store.layout)].count += 1
             if store.layout.shares != .none { votes[store.identity]?.layout = store.layout }

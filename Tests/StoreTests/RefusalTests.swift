@@ -69,4 +69,29 @@ struct RefusalTests {
         for (key, info) in newest { #expect(again.find(key) == info) }
         #expect(again.find(SeriesKey(device: "기기-900", channel: "c")) == nil)
     }
+
+    @Test("Superblocks that claim far more pages than there are, with right checksums, are not believed")
+    func hugeClaim() throws {
+        let disk = SimulatedDisk(pages: TierPuts.all(128))
+        let store = try RingStore.create(in: disk, plan: StorePlan(seriesLimit: 8), identity: Workload.identity)
+        let id = try #require(try store.series(Workload.key(0), unit: .watt, kind: .gauge))
+        let sample = Sample(time: Workload.start, value: .number(231.5))
+        store.append(id, sample.time, sample.value)
+        try store.commit()
+        try disk.sync()
+        store.finishedSync(store.beginSync())
+        var bytes = disk.bytes
+        for page in 0..<2 {
+            // Two million pages, in the place of the store's number of them.
+            for (index, byte) in [0, 0, 32, 0].enumerated() { bytes[page * 4096 + 44 + index] = UInt8(byte) }
+            fixChecksums(&bytes, page)
+        }
+        let again = try RingStore(opening: SimulatedDisk(bytes: bytes))
+        var found: [Sample] = []
+        again.scan(id, from: .distantPast, to: .distantFuture) {
+            found.append($0)
+            return true
+        }
+        #expect(found == [sample])
+    }
 }
