@@ -49,12 +49,12 @@ struct TasmotaReport {
 
         /// `rating` in W bounds what is plausible; `digits` are those that the plug shows behind the point of a kWh.
         func channels(rating: Double, digits: Int) -> [Channel] {
-            if phases == 0, rating == 25_000, digits == 3 { return Self.usual }
+            if phases < Self.usual.count, rating == 25_000, digits == 3 { return Self.usual[phases] }
             return listed(rating: rating, digits: digits)
         }
 
-        /// Of a plug whose rating nobody gave: a lab has many of them, and they share this.
-        private static let usual = Places(phases: 1).listed(rating: 25_000, digits: 3)
+        /// By phases, of a plug whose rating nobody gave: a lab has many of them, and they share this.
+        private static let usual = (0...3).map { Places(phases: $0).listed(rating: 25_000, digits: 3) }
 
         private func listed(rating: Double, digits: Int) -> [Channel] {
             // A plug survives some overload, and then it is a fact and no fault.

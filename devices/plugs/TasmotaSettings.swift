@@ -91,15 +91,14 @@ struct TasmotaSettings {
         return topic
     }
 
+    private static let usual = parts("%prefix%/%topic%/")
+
     /// The layouts of topics, each with its last `/`. A recording may have any of the usual ones.
     private static func layouts(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [[Substring]]? {
         let place = setup.fields.place("full_topic")
         guard var layout = setup.fields.text("full_topic", &problems) else {
-            let usual = "%prefix%/%topic%/"
-            let all =
-                setup.takesAnyAddress
-                ? [usual, "%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"] : [usual]
-            return all.map(parts)
+            guard setup.takesAnyAddress else { return [usual] }
+            return [usual] + ["%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"].map(parts)
         }
         if layout.utf8.last != UInt8(ascii: "/") { layout += "/" }
         let words = parts(layout)
