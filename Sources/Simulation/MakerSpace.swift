@@ -192,7 +192,11 @@ package struct MakerSpace: SimulatedPlace {
 
     package mutating func live(quietlyBefore end: Instant) -> Instant {
         while waiting.isEmpty, earliest.time < end { tick(earliest.index, at: earliest.time) }
-        return min(nextEvent, end)
+        guard waiting.isEmpty else { return min(now, end) }
+        // Whatever befalls a machine at that time befalls it then, not when it was looked at last.
+        let next = min(earliest.time, end)
+        now = max(now, next - .milliseconds(1))
+        return next
     }
 
     package mutating func advance(to time: Instant, _ emit: (Emission) -> Void) {

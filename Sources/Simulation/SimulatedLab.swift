@@ -42,7 +42,10 @@ package struct SimulatedLab: SimulatedPlace {
 
     package mutating func live(quietlyBefore end: Instant) -> Instant {
         while waiting.isEmpty, nextEvent < end { tick() }
-        return min(nextEvent, end)
+        guard waiting.isEmpty else { return min(now, end) }
+        let next = min(nextEvent, end)
+        now = max(now, next - .milliseconds(1))
+        return next
     }
 
     /// Plays up to and including `time`, and hands over what is said on the way, in the order of time.
