@@ -49,6 +49,20 @@ import Testing
         }
     }
 
+    /// Most numbers of rollups: the text is that of the whole number with a point in it.
+    @Test func thousandthsHaveTheDecimalsThatTheyNeed() {
+        for seed in UInt64(1)...20_000 {
+            var random = SeededRandom(seed)
+            // Of all lengths up to fifteen digits.
+            let thousandths = Int64(random.next() % 1_000_000_000_000_000) >> Int64(random.next() % 50)
+            let isNegative = random.next() % 4 == 0 && thousandths != 0
+            var decimals = String(thousandths % 1000 + 1000).dropFirst()
+            while decimals.last == "0" { decimals.removeLast() }
+            let text = "\(isNegative ? "-" : "")\(thousandths / 1000)" + (decimals.isEmpty ? "" : "." + decimals)
+            #expect(written(Double(isNegative ? -thousandths : thousandths) / 1000) == text, "seed \(seed)")
+        }
+    }
+
     // RFC 8785, section 3.2.
     @Test func theExampleOfTheStandard() {
         let text = #"""
@@ -101,6 +115,35 @@ import Testing
             (0..<Int.random(in: 0...6, using: &random)).map { _ in
                 "aZ9\"\\/\n\u{1}é€😀\u{7F}".randomElement(using: &random)!
             })
+    }
+
+    /// Small objects and large ones look for a key in different ways.
+    @Test(arguments: [2, 23, 24, 25, 26, 60])
+    func aKeyTwiceIsRefusedInAnObjectOfAnySize(_ count: Int) throws {
+        let keys = (0..<count).map { "\"key \($0)\":\($0)" }
+        let read = try #require(JSON("{\(keys.joined(separator: ","))}")?.members)
+        #expect(read.map(\.key) == (0..<count).map { "key \($0)" })
+        for again in [0, count / 2, count - 1] {
+            #expect(JSON("{\((keys + [keys[again]]).joined(separator: ","))}") == nil, "key \(again) twice")
+        }
+    }
+
+    /// What is remembered of objects with the same keys is not taken for others, however many kinds there are.
+    @Test func objectsOfManyShapesAreSortedEachByItsOwnKeys() throws {
+        let objects = try (0..<40).map { number in
+            let keys = (0...number % 5).map {
+                "\"\(Character(Unicode.Scalar(UInt8(97 + (number * 7 + $0 * 11) % 26))))\""
+            }
+            let members = keys.enumerated().map { "\($1):\($0)" }
+            return try #require(JSON("{\(members.joined(separator: ","))}"))
+        }
+        let together = JSON.array(objects + objects.reversed()).canonical
+        let alone = (objects + objects.reversed()).map { String(decoding: $0.canonical, as: UTF8.self) }
+        #expect(String(decoding: together, as: UTF8.self) == "[\(alone.joined(separator: ","))]")
+        for object in objects {
+            let sorted = JSON.object((object.members ?? []).sorted { $0.key < $1.key })
+            #expect(object.canonical == sorted.bytes)
+        }
     }
 
     @Test func aKeyTwiceIsRefused() {
