@@ -13,14 +13,16 @@ struct PageChunks {
 
     /// The moment from which the page's times count.
     let base: Int64
-    private var at = PageHeader.size + 8
+    private(set) var place: ChunkReader.Place
     private let end: Int
     /// The shortest that a chunk can be.
     private let least: Int
 
-    init(_ page: borrowing Span<UInt8>, used: Int, least: Int) {
+    /// From a place on that an earlier reader of this page came to.
+    init(_ page: borrowing Span<UInt8>, used: Int, least: Int, from place: ChunkReader.Place = ChunkReader.Place()) {
         end = min(page.count, PageHeader.size + used)
         self.least = least
+        self.place = place
         var base: UInt64 = 0
         if end >= PageHeader.size + 8 {
             for index in 0..<8 { base |= UInt64(page[PageHeader.size + index]) << UInt64(8 * index) }
@@ -32,12 +34,18 @@ struct PageChunks {
 
     /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
     mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? {
+        let at = place.at
         guard at + least <= end else { return nil }
         let length = PageChunks.u16(page, at + 4)
         guard length >= least, at + length <= end else { return nil }
-        defer { at += length }
-        return Chunk(
-            series: UInt16(PageChunks.u16(page, at)), count: PageChunks.u16(page, at + 2), at: at, end: at + length)
+        place.at = at + length
+        place.series = UInt16(PageChunks.u16(page, at))
+        return Chunk(series: place.series, count: PageChunks.u16(page, at + 2), at: at, end: place.at)
+    }
+
+    /// Goes on to the first chunk of this series or a later one.
+    mutating func skip(to series: UInt16, _ page: borrowing Span<UInt8>) {
+        while place.at + least <= end, PageChunks.u16(page, place.at) < series, next(page) != nil {}
     }
 }
 

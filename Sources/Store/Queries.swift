@@ -67,7 +67,7 @@ extension RingStore {
     private func pointsOfSlots(_ id: SeriesID, _ from: Int64, _ to: Int64, _ step: Int64) -> [Point]? {
         let series = UInt16(truncatingIfNeeded: id.raw)
         guard step % SlotState.length == 0, SlotState.start(of: from) == from, head.isKnown(id.raw),
-            layout.tierPages(.slots) > 0, let kind = catalog.info(series)?.kind, kind == .gauge || kind == .counter
+            layout.tierPages(.slots) > 0, isNumeric(series)
         else { return nil }
         let whole = SlotState.start(of: to)
         // A point does not say how it began.
@@ -106,7 +106,7 @@ extension RingStore {
     package func replay(from: Instant, _ body: (SeriesID, Sample) -> Void) {
         for run in archive.runs where run.lastTime >= from.milliseconds { replay(run, from: from.milliseconds, body) }
         for record in head.records
-        where record.tag.isSample && record.time >= from.milliseconds && catalog.info(record.series) != nil {
+        where record.tag.isSample && record.time >= from.milliseconds && catalog.kind(record.series) != nil {
             body(
                 SeriesID(raw: UInt32(record.series)),
                 Sample(time: Instant(milliseconds: record.time), value: head.value(record)))
@@ -139,7 +139,7 @@ extension RingStore {
         items.sort { ($0.key, $0.index) < ($1.key, $1.index) }
         for item in items {
             let index = Int(item.index)
-            guard columns.times[index] >= from, catalog.info(series[index]) != nil else { continue }
+            guard columns.times[index] >= from, catalog.kind(series[index]) != nil else { continue }
             body(
                 SeriesID(raw: UInt32(series[index])),
                 Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index)))
@@ -357,7 +357,7 @@ extension RingStore {
         var found = 0
         let bytes = page.span
         var reader = TierChunkReader(bytes, used: header.used)
-        while let chunk = reader.next(bytes) { found += reader.decode(chunk, bytes)?.starts.count ?? 0 }
+        while let chunk = reader.next(bytes) { found += reader.decode(chunk, bytes)?.count ?? 0 }
         report.records += found
         if found != self[tier].ring.entry(sequence).map({ Int($0.samples) }) {
             report.damaged.append((layout.tierPage(tier, sequence), "not all records can be decoded"))

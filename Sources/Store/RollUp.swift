@@ -6,7 +6,7 @@ package import Model
 
 extension RingStore {
     func isNumeric(_ series: UInt16) -> Bool {
-        guard let kind = catalog.info(series)?.kind else { return false }
+        guard let kind = catalog.kind(series) else { return false }
         return kind == .gauge || kind == .counter
     }
 

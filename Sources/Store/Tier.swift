@@ -250,7 +250,7 @@ extension RingStore {
     func records(_ series: UInt16, in tier: Tier, _ from: Int64, _ to: Int64) -> [TierRecord] {
         var found: [TierRecord] = []
         eachInRing(series, tier, from, to) { columns in
-            for index in columns.starts.indices where columns.starts[index] >= from && columns.starts[index] < to {
+            for index in 0..<columns.count where columns.starts[index] >= from && columns.starts[index] < to {
                 found.append(columns.record(index, series))
             }
         }
@@ -274,12 +274,13 @@ extension RingStore {
             }
             let page = cache.pages[place]
             let bytes = page.bytes.span
-            var reader = TierChunkReader(bytes, used: page.used)
-            while let chunk = reader.next(bytes), chunk.series <= series {
-                guard chunk.series == series,
-                    reader.decode(chunk, bytes, mostFields: mostFields, into: &columns)
-                else { continue }
-                body(columns)
+            let isAfter = page.place.series < series
+            var reader = TierChunkReader(
+                bytes, used: page.used, from: isAfter ? page.place : ChunkReader.Place())
+            reader.skip(to: series, bytes)
+            cache.remember(reader.place, at: place)
+            while let chunk = reader.next(bytes), chunk.series == series {
+                if reader.decode(chunk, bytes, mostFields: mostFields, into: &columns) { body(columns) }
             }
         }
         return isWhole
@@ -316,7 +317,7 @@ extension RingStore {
     }
 
     subscript(tier: Tier) -> TierStore {
-        get { tiers[Int(tier.rawValue)] }
+        _read { yield tiers[Int(tier.rawValue)] }
         _modify { yield &tiers[Int(tier.rawValue)] }
     }
 

@@ -150,25 +150,27 @@ struct TierRunBuilder {
 
 /// Records of one series as columns.
 struct TierColumns {
-    var starts: [Int64] = []
-    /// Column after column.
-    var values: [Int64] = []
-    var fields = 0
+    private(set) var count = 0
+    private(set) var fields = 0
+    /// Of the records; storage is used again, so that there may be more.
+    fileprivate(set) var starts: [Int64] = []
+    /// Column after column, and perhaps more.
+    fileprivate(set) var values: [Int64] = []
 
-    /// All start then, and all fields are zero; storage is used again.
-    fileprivate mutating func clear(_ start: Int64, count: Int) {
-        starts.removeAll(keepingCapacity: true)
-        starts.append(contentsOf: repeatElement(start, count: count))
-        values.removeAll(keepingCapacity: true)
-        values.append(contentsOf: repeatElement(0, count: count * fields))
+    /// Room for so many records, at least one, of which the first starts then; the rest is to be filled in.
+    fileprivate mutating func begin(_ start: Int64, count: Int, fields: Int) {
+        (self.count, self.fields) = (count, fields)
+        if starts.count < count { starts.append(contentsOf: repeatElement(0, count: count - starts.count)) }
+        let all = count * fields
+        if values.count < all { values.append(contentsOf: repeatElement(0, count: all - values.count)) }
+        starts[0] = start
     }
 
     /// Adds what the records that start in the range say as slots.
     func addStates(_ from: Int64, _ to: Int64, to states: inout [SlotState]) {
-        let starts = starts.span
-        let values = values.span
-        let count = starts.count
-        guard count > 0, values.count == count * fields else { return }
+        let starts = starts.span.extracting(first: count)
+        let values = values.span.extracting(first: count * fields)
+        guard starts.count == count, values.count == count * fields else { return }
         for index in 0..<count where starts[index] >= from && starts[index] < to {
             let state = SlotState(start: starts[index], count: fields) { values[$0 &* count &+ index] }
             states.append(state ?? SlotState(start: starts[index]))
@@ -178,7 +180,7 @@ struct TierColumns {
     func record(_ index: Int, _ series: UInt16) -> TierRecord {
         TierRecord(
             series: SeriesID(raw: UInt32(series)), start: Instant(milliseconds: starts[index]),
-            fields: (0..<fields).map { values[$0 * starts.count + index] })
+            fields: (0..<fields).map { values[$0 * count + index] })
     }
 }
 
@@ -189,7 +191,15 @@ struct TierChunkReader {
     private var chunks: PageChunks
     private var base: Int64 { chunks.base }
 
-    init(_ page: borrowing Span<UInt8>, used: Int) { chunks = PageChunks(page, used: used, least: 9) }
+    /// From a place on that an earlier reader of this page came to.
+    init(_ page: borrowing Span<UInt8>, used: Int, from place: ChunkReader.Place = ChunkReader.Place()) {
+        chunks = PageChunks(page, used: used, least: 9, from: place)
+    }
+
+    var place: ChunkReader.Place { chunks.place }
+
+    /// Goes on to the first chunk of this series or a later one.
+    mutating func skip(to series: UInt16, _ page: borrowing Span<UInt8>) { chunks.skip(to: series, page) }
 
     /// The next chunk, not decoded; nil after the last one, and where the rest makes no sense.
     mutating func next(_ page: borrowing Span<UInt8>) -> Chunk? { chunks.next(page) }
@@ -210,31 +220,56 @@ struct TierChunkReader {
         guard chunk.count > 0, chunk.count <= TierRunBuilder.mostRecords,
             let first = ChunkReader.varint(page, &at, chunk.end), let step = ChunkReader.varint(page, &at, chunk.end)
         else { return false }
-        columns.fields = min(mostFields, Int(page[chunk.at + 6]), TierRecord.mostFields)
-        var reader = BitReader(at: at, end: chunk.end)
-        columns.clear(base &+ unzigzag(first), count: chunk.count)
-        let parameter = Int(reader.get(6, page))
-        TierChunkReader.decode(parameter, 0..<chunk.count, by: unzigzag(step), &reader, page, &columns.starts)
-        for field in 0..<columns.fields {
-            let parameter = Int(reader.get(6, page))
-            let length = Int(reader.get(6, page)) + 1
-            let range = field * chunk.count..<(field + 1) * chunk.count
-            columns.values[range.lowerBound] = unzigzag(reader.getLong(length, page))
-            TierChunkReader.decode(parameter, range, by: 0, &reader, page, &columns.values)
-            guard !reader.failed else { return false }
-        }
+        let fields = min(mostFields, Int(page[chunk.at + 6]), TierRecord.mostFields)
+        columns.begin(base &+ unzigzag(first), count: chunk.count, fields: fields)
+        let reader = TierChunkReader.decode(
+            chunk.count, fields, by: unzigzag(step), BitReader(at: at, end: chunk.end), page, &columns.starts,
+            &columns.values)
         return !reader.failed
     }
 
-    /// A column whose first value stands already: each next one is `step` more, and what its code says.
+    /// Fills in all columns. A reader goes by value and comes back, so that it stays in registers from column to column:
+    /// these are short.
     private static func decode(
-        _ k: Int, _ range: Range<Int>, by step: Int64, _ reader: inout BitReader, _ page: borrowing Span<UInt8>,
-        _ all: inout [Int64]
-    ) {
-        var own = all.mutableSpan
-        guard range.lowerBound >= 0, range.upperBound <= own.count else { return }
-        var value = own[range.lowerBound]
+        _ count: Int, _ fields: Int, by step: Int64, _ reader: BitReader, _ page: borrowing Span<UInt8>,
+        _ allStarts: inout [Int64], _ allValues: inout [Int64]
+    ) -> BitReader {
         var stream = reader
+        var starts = allStarts.mutableSpan
+        stream.getColumn(Int(truncatingIfNeeded: stream.get(6, page)), by: step, page, 0..<count, &starts)
+        var values = allValues.mutableSpan
+        var first = 0
+        var field = 0
+        while field < fields, !stream.failed {
+            stream.refill(page)
+            let k = stream.next(6)
+            stream.skip(6)
+            let length = stream.next(6) &+ 1
+            stream.skip(6)
+            let code: UInt64
+            if length <= 44 {
+                code = UInt64(truncatingIfNeeded: stream.next(length))
+                stream.skip(UInt64(truncatingIfNeeded: length))
+            } else {
+                code = stream.getLong(length, page)
+            }
+            values[first] = unzigzag(code)
+            stream.getColumn(k, by: 0, page, first..<first &+ count, &values)
+            first &+= count
+            field &+= 1
+        }
+        return stream
+    }
+}
+
+extension BitReader {
+    /// A column whose first value stands already: each next one is `step` more, and what its code says.
+    @inline(__always)
+    fileprivate mutating func getColumn(
+        _ k: Int, by step: Int64, _ page: borrowing Span<UInt8>, _ range: Range<Int>, _ own: inout MutableSpan<Int64>
+    ) {
+        guard range.lowerBound >= 0, range.lowerBound < range.upperBound, range.upperBound <= own.count else { return }
+        var value = own[range.lowerBound]
         var index = range.lowerBound &+ 1
         if k == TierRunBuilder.constant {
             while index < range.upperBound {
@@ -244,11 +279,20 @@ struct TierChunkReader {
             }
             return
         }
+        if k <= BitReader.mostOfTwo {
+            while index &+ 1 < range.upperBound {
+                let (one, two) = getTwoRice(k, page)
+                value = value &+ step &+ unzigzag(one)
+                own[index] = value
+                value = value &+ step &+ unzigzag(two)
+                own[index &+ 1] = value
+                index &+= 2
+            }
+        }
         while index < range.upperBound {
-            value = value &+ step &+ unzigzag(stream.getRice(k, page))
+            value = value &+ step &+ unzigzag(getRice(k, page))
             own[index] = value
             index &+= 1
         }
-        reader = stream
     }
 }
