@@ -112,6 +112,7 @@ final class Gateway {
         } else {
             (region, store) = try NewStore.make(configuration)
         }
+        if let hint = StoreWear.hint(path) { Log.write(.info, "store: \(hint)") }
         return (region, store)
     }
 

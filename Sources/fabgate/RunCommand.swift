@@ -138,6 +138,7 @@ enum CheckCommand {
                     ? "holds: samples that no rollup has yet are never written over"
                     : "writes over the oldest, and says so where no rollup has them yet"),
         ]
+        if let hint = StoreWear.hint(configuration.storeFile) { lines.append("  disk    \(hint)") }
         if slots <= samples, slots < longest {
             lines.append(
                 "  note    quarters of an hour reach back no further than the samples they are made of: channels report "

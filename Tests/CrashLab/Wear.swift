@@ -7,11 +7,27 @@ import Store
 
 /// 100 series, one sample each 10 s, a commit after every sample as the gateway's loop makes it, a sync every 5 s.
 struct Wear {
-    private static let series = 100
+    fileprivate static let series = 100
     /// What a day may cost.
     private static let limit = 80.0
     private let hours: Int
     private let real: Int
+
+    /// How an ext4 is mounted, and how many seconds pass between two commits of its journal.
+    private struct Mounting {
+        let options: String
+        let isLazy: Bool
+        let interval: Int
+
+        var words: String { "mounted noatime" + (isLazy ? ",lazytime" : "") + (options.isEmpty ? "" : ",\(options)") }
+    }
+
+    private static let mountings = [
+        Mounting(options: "", isLazy: false, interval: 5), Mounting(options: "", isLazy: true, interval: 5),
+        Mounting(options: "commit=60", isLazy: false, interval: 60),
+        Mounting(options: "commit=900", isLazy: false, interval: 900),
+        Mounting(options: "commit=900", isLazy: true, interval: 900),
+    ]
 
     init(_ options: Options) throws {
         hours = try options.number("hours", 24)
@@ -22,62 +38,56 @@ struct Wear {
         try CrashLab.need("/dev/loop-control")
         let work = try Files.makeTemporaryFolder(prefix: "fabgate-wear")
         defer { Files.removeFolder(work) }
-        try Files.makeFolder("\(work)/fs")
-        var isGood = true
-        let compressed = try day(work, "", seconds: hours * 3600, isReal: false)
-        print("\(hours) h of samples, compressed in time: \(words(compressed, hours * 3600))")
-        if perDay(compressed.bytes, hours * 3600) > Self.limit { isGood = false }
-        if real > 0 {
-            for options in ["", "commit=60"] {
-                let slow = try day(work, options, seconds: real, isReal: true)
-                print("\(real) s in real time, mounted noatime,\(options): \(words(slow, real))")
-            }
+        let seconds = hours * 3600
+        let compressed = try day(work, [Self.mountings[0]], seconds: seconds, isReal: false)[0]
+        print("\(hours) h of samples, compressed in time: \(words(compressed, seconds))")
+        if real > 0 { try inRealTime(work) }
+        return perDay(compressed.bytes, seconds) <= Self.limit
+    }
+
+    /// Side by side, so that all have the same samples at the same moments.
+    private func inRealTime(_ work: String) throws {
+        // Of one commit more or less, a shorter time would make a different figure.
+        let measured = Self.mountings.filter { 2 * $0.interval <= real }
+        for (mounting, written) in zip(measured, try day(work, measured, seconds: real, isReal: true)) {
+            print("\(real) s in real time, \(mounting.words): \(words(written, real))")
         }
-        return isGood
+        for mounting in Self.mountings where 2 * mounting.interval > real {
+            print("\(mounting.words): needs --real \(2 * mounting.interval) at least, since it commits so rarely")
+        }
     }
 
     private func perDay(_ bytes: Int, _ seconds: Int) -> Double { Double(bytes) / Double(seconds) * 86_400 / 1e6 }
 
-    private func words(_ written: (bytes: Int, flushes: Int), _ seconds: Int) -> String {
+    private func words(_ written: Written, _ seconds: Int) -> String {
         let day = (perDay(written.bytes, seconds) * 10).rounded() / 10
         let flushes = (Double(written.flushes) / Double(seconds) * 1000).rounded() / 1000
         return "\(day) MB a day (limit \(Int(Self.limit))), \(flushes) flushes a second"
     }
 
-    /// Bytes and flushes that the block device saw.
-    private func day(
-        _ work: String, _ options: String, seconds: Int, isReal: Bool
-    ) throws -> (bytes: Int, flushes: Int) {
-        try MountedDisk.format("\(work)/disk.img", mebibytes: 96)
-        guard let disk = try MountedDisk(LoopDevice(over: "\(work)/disk.img"), on: "\(work)/fs", options: options)
-        else {
-            throw CrashLab.Missing(description: "an ext4 cannot be mounted over a loop device here")
-        }
-        let region = try FileRegion(creating: "\(disk.folder)/ring.fab", size: 64 << 20)
-        let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](1...16))
-        let ids = try (0..<Self.series).compactMap {
-            try store.series(SeriesKey(device: "device-\($0)", channel: "power"), unit: .watt, kind: .gauge)
+    /// What the block device of each mounting saw.
+    private func day(_ work: String, _ mountings: [Mounting], seconds: Int, isReal: Bool) throws -> [Written] {
+        let sites = try mountings.enumerated().map { index, mounting in
+            try WearSite("\(work)/\(index)", mounting.options, isLazy: mounting.isLazy)
         }
         sync()
-        let before = try counts(disk)
+        let before = try sites.map { try $0.written }
         var random = Seeded(7)
         let start: Int64 = 1_795_000_000_000
         for second in 0..<seconds {
             for index in 0..<10 {
                 let series = (second % 10) * 10 + index
-                let time = start + Int64(second) * 1000 + Int64(random.next() % 1000)
-                store.append(ids[series], Instant(milliseconds: time), .number(Self.value(series, &random)))
-                try store.commit()
+                let time = Instant(milliseconds: start + Int64(second) * 1000 + Int64(random.next() % 1000))
+                let value = Self.value(series, &random)
+                for site in sites { try site.append(series, time, value) }
                 if isReal { usleep(100_000) }
             }
-            if second % 5 == 4 {
-                let token = store.beginSync()
-                try region.sync()
-                store.finishedSync(token)
-            }
+            if second % 5 == 4 { for site in sites { try site.makeDurable() } }
         }
-        let after = try counts(disk)
-        return (after.bytes - before.bytes, after.flushes - before.flushes)
+        return try zip(sites, before).map { site, before in
+            let after = try site.written
+            return Written(bytes: after.bytes - before.bytes, flushes: after.flushes - before.flushes)
+        }
     }
 
     /// Steady loads, noise of one decimal and counters, a third each.
@@ -88,14 +98,62 @@ struct Wear {
         default: Double(random.next() % 40)
         }
     }
+}
 
-    /// From the kernel's statistics of the device: sectors written and flushes.
-    private func counts(_ disk: MountedDisk) throws -> (bytes: Int, flushes: Int) {
-        let name = disk.device.path.split(separator: "/").last.map(String.init) ?? ""
-        let fields = String(decoding: try Tool.file("/sys/block/\(name)/stat"), as: UTF8.self)
-            .split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
-        guard fields.count >= 16 else { throw CrashLab.Missing(description: "the kernel counts no flushes") }
-        return (fields[6] * 512, fields[15])
+/// Bytes and flushes.
+private struct Written {
+    let bytes: Int
+    let flushes: Int
+}
+
+/// A store on a file system of its own.
+private final class WearSite {
+    private let disk: MountedDisk
+    private var region: FileRegion?
+    private var store: RingStore?
+    private let ids: [SeriesID]
+
+    // The disk can be unmounted only when the file is closed.
+    deinit { (store, region) = (nil, nil) }
+
+    init(_ work: String, _ options: String, isLazy: Bool) throws {
+        try Files.makeFolder("\(work)/fs")
+        try MountedDisk.format("\(work)/disk.img", mebibytes: 96)
+        let device = try LoopDevice(over: "\(work)/disk.img")
+        guard let disk = try MountedDisk(device, on: "\(work)/fs", options: options, isLazy: isLazy) else {
+            throw CrashLab.Missing(description: "an ext4 cannot be mounted over a loop device here")
+        }
+        guard let mount = Mount.holding(disk.folder), mount.options.contains("lazytime") == isLazy else {
+            throw CrashLab.Failure(description: "the kernel does not say whether times are lazy in \(disk.folder)")
+        }
+        let region = try FileRegion(creating: "\(disk.folder)/ring.fab", size: 64 << 20)
+        let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](1...16))
+        ids = try (0..<Wear.series).compactMap {
+            try store.series(SeriesKey(device: "device-\($0)", channel: "power"), unit: .watt, kind: .gauge)
+        }
+        (self.disk, self.region, self.store) = (disk, region, store)
+    }
+
+    func append(_ series: Int, _ time: Instant, _ value: Double) throws {
+        store?.append(ids[series], time, .number(value))
+        try store?.commit()
+    }
+
+    func makeDurable() throws {
+        guard let token = store?.beginSync() else { return }
+        try region?.sync()
+        store?.finishedSync(token)
+    }
+
+    /// Since the device was made, from the kernel's statistics: sectors written and flushes.
+    var written: Written {
+        get throws {
+            let name = disk.device.path.split(separator: "/").last.map(String.init) ?? ""
+            let fields = String(decoding: try Tool.file("/sys/block/\(name)/stat"), as: UTF8.self)
+                .split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+            guard fields.count >= 16 else { throw CrashLab.Missing(description: "the kernel counts no flushes") }
+            return Written(bytes: fields[6] * 512, flushes: fields[15])
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Model
+import Ports
 import Testing
 
 /// `fabgate store info|export|verify` and what `check` says of the store, as whole programs.
@@ -143,5 +144,8 @@ import Testing
         _ = try await check.status()
         #expect(check.log.contains("  keeps   samples about "), "\(check.log)")
         #expect(check.log.contains("reach back no further than the samples") == isSaid, "\(check.log)")
+        // A file system whose journal takes more than the store is named, and no other.
+        let interval = try #require(Mount.holding(folder.path)).journalInterval ?? .max
+        #expect(check.log.contains("  disk    ext4 on ") == (interval < 300), "\(check.log)")
     }
 }
