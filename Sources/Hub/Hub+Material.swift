@@ -115,9 +115,13 @@ extension Hub {
 
     // MARK: memory
 
-    /// What was chosen before the samples begin that are replayed.
     mutating func recallMould(of machine: Int, before start: Instant) {
-        guard let series = machines[machine].mouldSeries else { return }
+        if let last = lastMould(of: machine, before: start) { recallMould(last, machine) }
+    }
+
+    /// What was chosen before the samples begin that are replayed.
+    func lastMould(of machine: Int, before start: Instant) -> Sample? {
+        guard let series = machines[machine].mouldSeries else { return nil }
         // Whoever was off for long finds the last choice before the end of what was written then.
         let from = min(start, store.newest ?? start) - Self.mouldNoteEvery * 2
         var last: Sample?
@@ -125,7 +129,7 @@ extension Hub {
             last = sample
             return true
         }
-        if let last { recallMould(last, machine) }
+        return last
     }
 
     mutating func recallMould(_ sample: Sample, _ machine: Int) {

@@ -6,7 +6,7 @@ import Usage
 // times; so after a restart, and where samples came out of order, it is computed from the store.
 
 /// Samples of one series, column by column.
-private struct Column {
+struct Column {
     var times: [Int64] = []
     /// NaN where the value is no number; then it stands in `others`.
     var numbers: [Double] = []
@@ -83,7 +83,7 @@ private struct Column {
 }
 
 /// What a series tells about a machine, for a term; without a series, that a term begins or ended.
-private struct UsageInput {
+struct UsageInput {
     enum Meaning {
         case role(Role, Kind)
         case online(Presence)
@@ -127,12 +127,12 @@ extension Hub {
         var given = Instant.distantPast
         /// The earliest of what came meanwhile and lies before that.
         var late: Instant?
-        fileprivate var replay: Replay?
+        var replay: Replay?
         fileprivate var words: [UsageRule.Source: String] = [:]
     }
 
     /// A machine's samples on their way to its usage.
-    fileprivate struct Replay {
+    struct Replay {
         var usage: MachineUsage
         let inputs: [UsageInput]
         var columns: [Column]
@@ -235,6 +235,7 @@ extension Hub {
         due.beat = Moment(nanoseconds: .min)
         if machines.contains(where: { $0.disorder != nil }) { due.order = now.moment }
         alertsMayDiffer = true
+        noticeDamage(at: now)
     }
 
     /// Something was said about a machine while memory is computed. What has its place before what that has come to is
@@ -272,6 +273,7 @@ extension Hub {
         if let newest, !isAhead { markBlind(Self.offReason, at: min(newest, now.wall)) }
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
         nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
+        noticeDamage(at: now)
     }
 
     /// Which windows can be told, by how far back samples and slots reach.
@@ -328,6 +330,7 @@ extension Hub {
         nextCheckpoint = now.wall.floor(to: .hours(1)) + .hours(1)
         firstOldest = firstOldest ?? store.oldest
         for machine in machines.indices { keepCheckpoint(machine, at: now.wall) }
+        noticeDamage(at: now)
     }
 
     /// Where that is not possible any more, what was late stays counted as late.
@@ -349,7 +352,7 @@ extension Hub {
     }
 
     /// The series that tell about a machine, and whether all that tells about it is stored.
-    private func inputs(of machine: Int) -> (inputs: [UsageInput], isWhole: Bool) {
+    func inputs(of machine: Int) -> (inputs: [UsageInput], isWhole: Bool) {
         var inputs: [UsageInput] = []
         var isWhole = true
         if let series = machines[machine].mouldSeries { inputs.append(UsageInput(series: series, meaning: .mould)) }
@@ -401,7 +404,7 @@ extension Hub {
     }
 
     /// The same in pieces: gives about as many samples as `budget` has left. True where all up to `to` were given.
-    private mutating func replay(
+    mutating func replay(
         _ machine: Int, _ replay: inout Replay, to: Instant, _ budget: inout Int
     ) -> Bool {
         let end = to + .milliseconds(1)

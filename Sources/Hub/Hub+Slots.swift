@@ -120,7 +120,7 @@ extension Hub {
     // MARK: reading
 
     /// From where on memory holds a machine's slots as they are known best.
-    private func memory(of machine: Int) -> Instant {
+    func memory(of machine: Int) -> Instant {
         max(memoryFrom, machines[machine].usage.oldestSlot ?? .distantFuture)
     }
 
@@ -178,6 +178,7 @@ extension Hub {
     /// the tier, of which nothing is gone since.
     package func isWhole(_ window: Window) -> Bool {
         guard window.start >= windows.wholeFrom || slotsFrom.map({ $0 <= window.start }) ?? false else { return false }
+        if let mending, mending.touches(window) { return false }
         return machines.indices.allSatisfy { index in
             let border = memory(of: index)
             guard window.start < border, let series = machines[index].slotSeries else { return true }
@@ -185,8 +186,10 @@ extension Hub {
         }
     }
 
-    /// A window that was told before cannot be computed whole any more, and is not told again.
+    /// A window that was told before cannot be computed whole any more, and is not told again; or later, where its slots
+    /// can be computed again from samples.
     package mutating func refuse(_ window: Window) {
+        guard !waitsForMending(window) else { return }
         let name = "\(window.grain.rawValue) \(window.start)"
         guard !refused.contains(name) else { return }
         if refused.count >= 20 { refused.removeFirst() }
@@ -219,8 +222,12 @@ extension Hub {
     /// Where there were no slots before, they begin with the day of the first sample.
     mutating func markSlotsBegin(from start: Instant, at now: Now) {
         guard slotsFrom == nil, windows.wholeFrom <= start else { return }
-        // The first day begins before the first slot: so the tier is known to reach back to its beginning.
-        let day = Window.containing(store.oldest ?? now.wall, .day, in: configuration.lab.zone)
+        markSlotsBegin(before: store.oldest ?? now.wall)
+    }
+
+    /// The first day begins before the first slot: so the tier is known to reach back to its beginning.
+    mutating func markSlotsBegin(before first: Instant) {
+        let day = Window.containing(first, .day, in: configuration.lab.zone)
         // All share it.
         let nothing = Slot().fields
         for machine in machines {
@@ -248,6 +255,10 @@ extension Hub {
             }
             return true
         }
+        // Samples are written over much sooner than days.
+        if last == nil, let kept = store.records(series, in: .days, from: .distantPast, to: .distantFuture).last {
+            last = kept.fields == Self.fields(rule) ? rule : ""
+        }
         guard last != rule else { return changed }
         // What was computed under the former rule stays, except where the configuration says itself that other devices
         // were there by then. Further back than the store takes samples nothing is put right.
@@ -256,8 +267,31 @@ extension Hub {
             time = max(era, now.wall - .hours(47))
         }
         store.append(series, time, .text(rule))
+        store.put(TierRecord(series: series, start: time, fields: Self.fields(rule)), in: .days)
         return last == nil ? changed : time
     }
+
+    /// The first slot that was computed under the rule of now, as all after it were; nil where that is not known.
+    func ruleSince(of machine: Int, at now: Instant) -> Instant? {
+        guard let series = machines[machine].ruleSeries else { return nil }
+        var words: [UsageRule.Source: String] = [:]
+        let rule = Self.fingerprint(machines[machine].configuration, configuration, at: now, &words)
+        var said = store.records(series, in: .days, from: .distantPast, to: .distantFuture).map {
+            (time: $0.start, isNow: $0.fields == Self.fields(rule))
+        }
+        store.scan(series, from: .distantPast, to: .distantFuture) { sample in
+            if case .text(let text) = sample.value { said.append((sample.time, text == rule)) }
+            return true
+        }
+        said.sort { $0.time < $1.time }
+        let former = said.lastIndex { !$0.isNow }
+        guard let first = said[(former.map { $0 + 1 } ?? 0)...].first?.time else { return nil }
+        let slot = first.floor(to: Slot.length)
+        return former == nil || slot == first ? slot : slot + Slot.length
+    }
+
+    /// A rule's fingerprint as it stands in the tier of days.
+    private static func fields(_ rule: String) -> [Int64] { [Int64(bitPattern: UInt64(rule, radix: 16) ?? 0)] }
 
     /// What decides how samples become slots, as a few characters. Many machines have one rule, whose words are slow to
     /// come by.

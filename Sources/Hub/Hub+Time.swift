@@ -16,7 +16,7 @@ extension Hub {
     package var deadline: Moment {
         if let begin = due.memory { return min(linkDeadline, due.silence, begin) }
         guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
-        return min(min(linkDeadline, due.silence, due.machines), min(due.windows, due.beat, due.order))
+        return min(min(linkDeadline, due.silence, due.machines), min(due.windows, due.beat, due.order, due.mending))
     }
 
     /// Ticks if it is time to; when it is time again. Mutating, so that nobody copies a hub to ask it that.
@@ -78,16 +78,20 @@ extension Hub {
         }
         if now.moment >= due.windows { book(at: now) } else { tellTouched(at: now) }
         guard !isBeforeUsage else { return tellAlerts() }
+        if now.moment >= due.mending { mendSlice(memorySlice, at: now) }
         if now.moment >= min(due.order, due.windows) { keepOrder(at: now) }
         if let again = windows.changesDue { due.windows = min(due.windows, again) }
         if now.moment >= due.windows {
-            for window in windows.due(at: now) {
-                if window.grain == .day { writeDay(window) }
-                act(.window(window))
-            }
+            for window in windows.due(at: now) { offer(window) }
             due.windows = windows.next(after: now)
         }
         tellAlerts()
+    }
+
+    /// A window is closed, or may say something else than before.
+    mutating func offer(_ window: Window) {
+        if window.grain == .day { writeDay(window) }
+        act(.window(window))
     }
 
     /// Books every machine's time up to now, for who looks at it; otherwise that happens when a window closes.

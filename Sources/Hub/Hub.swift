@@ -56,6 +56,9 @@ package struct Hub {
     var believed: (offset: Int64, at: Instant)?
     /// Not nil until what the store remembers has been computed.
     var memory: PendingMemory? { didSet { due.memory = memory?.due } }
+    /// Slots that are computed again because the store has lost them, and its pages that were looked after.
+    var mending: SlotMending?
+    var lookedAfter: Set<UInt64> = []
     /// Not everything that the store remembers has been computed yet.
     package var isRemembering: Bool { due.memory != nil }
     /// How many samples of it are computed at once, before messages are heard again.
@@ -85,6 +88,7 @@ package struct Hub {
         store.whenFull = configuration.store.whenFull
         // A device's own time is believed within a day, and a broker may have kept its message for as long.
         store.lateness = .hours(48)
+        store.tierReach = Slot.length * Int64(SlotTable.capacity)
         linkSpeed = Int64(configuration.simulation?.speed ?? 1)
         windows = WindowSchedule(
             zone: configuration.lab.zone, finalAfter: configuration.rollups.finalAfter, start: now.wall)
@@ -148,6 +152,8 @@ package struct Hub {
         // Nothing that was sorted by a clock that is not believed any more counts.
         due = Deadlines()
         due.memory = memory?.due
+        mending = nil
+        lookedAfter = []
         due.silence = now.moment
         nextCheckpoint = .distantPast
         let capacity = Slot.length * Int64(SlotTable.capacity - 8)

@@ -153,6 +153,8 @@ struct Deadlines {
     var order = Moment.never
     /// A link's turn or time-out; nil where something changed there since it was found.
     var links: Moment?
+    /// Slots that the store has lost are computed again.
+    var mending = Moment.never
     /// What the store remembers is computed; nil where that is done.
     var memory: Moment?
 }

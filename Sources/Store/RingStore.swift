@@ -100,6 +100,9 @@ package final class RingStore {
     /// Whose days are kept. To be set before samples come, and the same each time.
     package var zone = Zone.utc
 
+    /// No record of a tier is put that starts so much earlier than one that was put before it.
+    package var tierReach = Duration.hours(24 * 10_000)
+
     /// Samples before may be written over without further ado: what follows from them is rolled up and on the outbox's
     /// disk. What happens to newer ones when the ring is full, `whenFull` says.
     package var mayOverwriteBefore: Instant = .distantFuture
@@ -316,6 +319,19 @@ package final class RingStore {
             last = max(last, record.time)
         }
         return first <= last ? (first, last) : nil
+    }
+
+    /// No sample from then on has been written over, or become unreadable as far as opening and reading found; far in the
+    /// past where none ever has.
+    package var samplesWholeFrom: Instant {
+        // What stood before a run is older than its newest sample.
+        var gone =
+            archive.runs.first.map { run in
+                run.sequence > 1 || archive.entry(run.sequence) == nil ? run.lastTime : .min
+            } ?? (archive.next > 1 ? newest?.milliseconds ?? .max : .min)
+        for sequence in unreadable.keys { gone = max(gone, archive.entry(sequence)?.lastTime ?? .min) }
+        for loss in recovery.losses { gone = max(gone, (loss.to ?? newest)?.milliseconds ?? .max) }
+        return gone == .min ? .distantPast : Instant(milliseconds: gone) + .milliseconds(1)
     }
 
     /// Samples, and records of slots and days, that were dropped since the store was opened because memory was full and

@@ -149,33 +149,67 @@ struct TierHead {
 struct TierStore {
     var head = TierHead()
     var ring: ArchiveIndex
-    /// Sequences of the ring's pages that opening found damaged.
-    private var damaged: [UInt64] = []
-    /// The latest start that a page may have had which is gone. Of records up to then some may be missing, and others may
-    /// be older versions.
-    private(set) var lostUpTo = Int64.min
+    /// The ring's pages that opening or reading found damaged, until others stand in their places.
+    private var damaged: [Damage] = []
+    /// The latest start that a page may have had which others stand in the place of.
+    private var goneUpTo = Int64.min
     /// What stood before the first run has been written over, or part of that run has.
     var hadMore = false
+
+    /// A page that cannot be read, and what may have stood there.
+    struct Damage {
+        let sequence: UInt64
+        /// The newest start of what had been written before it.
+        var before = Int64.min
+        /// No record that stood there begins later.
+        var upTo = Int64.min
+        /// What stood there and begins no earlier has been put again.
+        var putFrom = Int64.max
+
+        /// No record that stood there begins earlier.
+        func from(_ reach: Int64) -> Int64 { before == .min ? .min : before - reach }
+    }
 
     init(pages: Int) { ring = ArchiveIndex(pages: pages) }
 
     /// Opening found a page that should be there and is not, after the runs were chosen.
-    mutating func noteDamage(_ sequence: UInt64) { damaged.append(sequence) }
+    mutating func noteDamage(_ sequence: UInt64) { damaged.append(Damage(sequence: sequence)) }
+
+    /// Whether of records that start in the range some may be missing, or be older versions.
+    func lacks(_ from: Int64, _ to: Int64, _ reach: Int64) -> Bool {
+        from <= goneUpTo || damaged.contains { from <= $0.upTo && to > $0.from(reach) && from < $0.putFrom }
+    }
+
+    /// Pages that held something and are damaged, whether or not that has been put again.
+    var missed: [Damage] { damaged.filter { $0.upTo > .min } }
+
+    /// What these pages held from a start on has been put again.
+    mutating func putAgain(_ pages: [UInt64], from start: Int64) {
+        for index in damaged.indices where pages.contains(damaged[index].sequence) { damaged[index].putFrom = start }
+    }
 
     /// After opening: what is gone, by what is there.
     /// - Parameter newest: no record begins later.
     /// - Parameter hasAll: the journal has all that came after the last run.
     mutating func takeStock(newest: Int64, hasAll: Bool) {
         if hadMore { lost(upTo: last(after: 0, newest)) }
-        for sequence in damaged {
+        for (index, sequence) in damaged.map(\.sequence).enumerated() {
             guard let end = ring.runs.last?.endSequence, sequence < end else {
-                // A run was begun, in the place of the oldest pages; or it was there, and has rotted.
+                // A run was begun, in the place of the oldest pages if there were any; or it was there, and has rotted.
                 let old = sequence - min(sequence, UInt64(ring.pages))
-                lost(upTo: hasAll ? last(after: old, newest) : newest)
+                if !hasAll { miss(index, upTo: newest) } else if old > 0 { lost(upTo: last(after: old, newest)) }
                 continue
             }
-            lost(upTo: last(after: sequence, newest))
+            miss(index, upTo: last(after: sequence, newest))
         }
+    }
+
+    private mutating func miss(_ index: Int, upTo start: Int64) {
+        let sequence = damaged[index].sequence
+        let before = ring.runs.last { $0.endSequence <= sequence && $0.lastTime > .min }?.lastTime ?? .min
+        damaged[index].upTo = start
+        // A clock that went back says nothing.
+        damaged[index].before = before <= start ? before : .min
     }
 
     /// No record of this page begins later: a page tells nothing any more, but the run after its own does.
@@ -184,11 +218,14 @@ struct TierStore {
         return ring.runs[(own + 1)...].first { $0.lastTime > .min }?.lastTime ?? newest
     }
 
-    private mutating func lost(upTo start: Int64) { lostUpTo = max(lostUpTo, start) }
+    private mutating func lost(upTo start: Int64) { goneUpTo = max(goneUpTo, start) }
 
     /// A page is about to be written, perhaps in the place of a damaged one. Gives back what the ring had there.
     mutating func willWrite(_ sequence: UInt64) -> PageEntry? {
-        damaged.removeAll { $0 % UInt64(ring.pages) == sequence % UInt64(ring.pages) }
+        for old in damaged where old.sequence % UInt64(ring.pages) == sequence % UInt64(ring.pages) {
+            lost(upTo: old.upTo)
+        }
+        damaged.removeAll { $0.sequence % UInt64(ring.pages) == sequence % UInt64(ring.pages) }
         guard let old = ring.clear(sequence) else { return nil }
         lost(upTo: old.lastTime)
         return old
@@ -196,8 +233,14 @@ struct TierStore {
 
     /// Reading found a page damaged.
     mutating func noteUnreadable(_ sequence: UInt64) {
-        if let entry = ring.entry(sequence) { lost(upTo: entry.lastTime) }
+        guard let entry = ring.entry(sequence), !isDamaged(sequence) else { return }
+        // What was put again may have stood there.
+        for index in damaged.indices { damaged[index].putFrom = .max }
+        damaged.append(Damage(sequence: sequence))
+        miss(damaged.count - 1, upTo: entry.lastTime)
     }
+
+    func isDamaged(_ sequence: UInt64) -> Bool { damaged.contains { $0.sequence == sequence } }
 
     /// The ring lacks a page: what stood there must come from elsewhere.
     var hasHoles: Bool { !damaged.isEmpty }
@@ -235,16 +278,6 @@ extension RingStore {
     package func records(_ id: SeriesID, in tier: Tier, from: Instant, to: Instant) -> [TierRecord] {
         guard from < to, head.isKnown(id.raw) else { return [] }
         return records(UInt16(truncatingIfNeeded: id.raw), in: tier, from.milliseconds, to.milliseconds)
-    }
-
-    /// Whether `records` gives all that was ever put there, each in its newest version: no page that may have held some
-    /// of it has been written over or become unreadable.
-    package func isWhole(_ id: SeriesID, in tier: Tier, from: Instant, to: Instant) -> Bool {
-        guard from < to, head.isKnown(id.raw) else { return true }
-        let pages = self[tier].ring.pages(
-            of: UInt16(truncatingIfNeeded: id.raw), from.milliseconds, to.milliseconds)
-        for sequence in pages where sound(sequence, tier) == nil { return false }
-        return from.milliseconds > self[tier].lostUpTo
     }
 
     func records(_ series: UInt16, in tier: Tier, _ from: Int64, _ to: Int64) -> [TierRecord] {

@@ -74,9 +74,9 @@ extension Recovered {
         for run in chosen.reversed() { ring.append(run) }
         tiers[Int(tier.rawValue)].ring = ring
         if let first = ring.runs.first?.sequence {
-            // Places before it that are blank are such as the disk refused.
+            // Places before it that are blank are such as the disk refused, and damaged ones are noted below.
             tiers[Int(tier.rawValue)].hadMore =
-                first > UInt64(ring.pages) || (1..<first).contains { !scan.isBlank[ring.place($0)] }
+                first > UInt64(ring.pages) || (1..<first).contains { scan.runOf[ring.place($0)] != 0 }
                 || ring.runs.last.map { $0.endSequence > UInt64(ring.pages) } ?? false
         }
         noteGaps(of: tier, ring, scan, torn: torn)

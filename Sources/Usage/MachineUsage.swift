@@ -461,7 +461,7 @@ package struct MachineUsage: Hashable, Sendable {
     }
 
     /// Everything that a machine's usage must know to go on, without the slots that cannot change any more.
-    var openSince: Instant {
+    package var openSince: Instant {
         var since = min(timeline.bookedUntil, energyQueue.first?.from ?? timeline.bookedUntil)
         for meter in meters { if let known = meter.knownUntil { since = min(since, known) } }
         if let open = seldom[0].material.openSince(frontier) { since = min(since, open) }

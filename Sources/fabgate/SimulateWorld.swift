@@ -374,7 +374,10 @@ package final class SimulatedWorld<Book: RollupBook> {
     private func close(_ window: Window) {
         guard window.start >= SimulationPlan.start, window.end <= plan.end else { return }
         let key = RollupKey(lab: configuration.lab.id, grain: RollupGrain(window.grain), start: window.start)
-        guard hub.isWhole(window) || outbox.known[key] == nil else { return }
+        guard hub.isWhole(window) || outbox.known[key] == nil else {
+            hub.refuse(window)
+            return hubDeadline = now.moment
+        }
         if storeDisk != nil {
             commit()
             sync()

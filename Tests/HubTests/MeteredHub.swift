@@ -11,11 +11,13 @@ import Usage
 /// A hub with one metered machine whose meter says power and energy with its own times, on a virtual clock.
 struct MeteredHub {
     private(set) var configuration: Configuration
-    let region: MemoryRegion
+    private(set) var region: MemoryRegion
     private(set) var hub: Hub
     private(set) var now: Now
     /// Every content that was offered, in order.
     private(set) var told: [RollupContent] = []
+    /// What it logged since it was started.
+    private(set) var logged: [String] = []
     private let source = RollupSource(gateway: "test", software: "test", tzdata: "test")
 
     static let start = Instant("2026-11-22T15:00:00Z") ?? .distantPast
@@ -41,11 +43,14 @@ struct MeteredHub {
         return try #require(configuration, "\(reader.problems.all.map(\.description))")
     }
 
-    init(_ configuration: Configuration, start: Instant = MeteredHub.start, megabytes: Int = 8) throws {
+    init(
+        _ configuration: Configuration, start: Instant = MeteredHub.start, kibibytes: Int = 8 << 10, series: Int = 2000
+    ) throws {
         self.configuration = configuration
-        region = MemoryRegion(size: megabytes << 20)
+        region = MemoryRegion(size: kibibytes << 10)
         now = Now(moment: Moment(nanoseconds: 1_000_000_000), wall: start)
-        let store = try RingStore.create(in: region, plan: StorePlan(), identity: [UInt8](repeating: 7, count: 16))
+        let store = try RingStore.create(
+            in: region, plan: StorePlan(seriesLimit: series), identity: [UInt8](repeating: 7, count: 16))
         hub = Hub(configuration, store: store, at: now)
         hub.broker(0, isUp: true, "connected", at: now)
     }
@@ -68,17 +73,56 @@ struct MeteredHub {
 
     private mutating func tick() {
         hub.tick(at: now)
-        for case .window(let window) in hub.takeEffects() where hub.isWhole(window) {
-            told.append(hub.content(of: window, source: source, showsMachines: true, at: now.wall))
+        for effect in hub.takeEffects() {
+            switch effect {
+            case .window(let window): offer(window)
+            case .log(_, let line): logged.append(line)
+            default: break
+            }
         }
+    }
+
+    /// A window is told, or refused where it cannot be whole.
+    mutating func offer(_ window: Window) {
+        guard hub.isWhole(window) else { return hub.refuse(window) }
+        told.append(hub.content(of: window, source: source, showsMachines: true, at: now.wall))
     }
 
     /// The process ends without a word, and another one starts.
     mutating func restart(_ configuration: Configuration? = nil) throws {
         _ = try hub.store.commit()
         if let configuration { self.configuration = configuration }
+        logged = []
         hub = Hub(self.configuration, store: try RingStore(opening: region), at: now)
         hub.broker(0, isUp: true, "connected", at: now)
+    }
+
+    /// What a page of the store holds, as its header says.
+    enum PageKind: UInt8 {
+        case archive = 4
+        case slots = 5
+    }
+
+    /// Pages of the store that hold something of this kind.
+    func pages(_ kind: PageKind) -> [Int] {
+        (0..<region.size / 4096).filter { page in
+            var head = [UInt8](repeating: 0, count: 6)
+            guard (try? region.read(at: page * 4096, into: &head)) != nil else { return false }
+            return head[..<4].contains { $0 != 0 } && head[5] == kind.rawValue
+        }
+    }
+
+    /// The same on a store of its own, of which a bit in this byte of some pages was turned before it was opened.
+    func damaged(_ pages: [Int], _ byte: Int) throws -> MeteredHub {
+        _ = try hub.store.commit()
+        var copy = self
+        var content = [UInt8](repeating: 0, count: region.size)
+        try region.read(at: 0, into: &content)
+        for page in pages { content[page * 4096 + byte] ^= 8 }
+        copy.region = MemoryRegion(size: content.count)
+        try copy.region.write(content, at: 0)
+        try copy.restart()
+        return copy
     }
 
     func window(_ grain: Window.Grain, at time: Instant) -> Window {
