@@ -119,8 +119,6 @@ extension Hub {
         let due: Moment
         /// How far back it goes; nil before the first slice.
         var start: Instant?
-        /// Slots that begin before are better known by the store.
-        var damage = Instant.distantPast
         /// The machine whose turn it is.
         var machine = 0
         /// All that is stored of it before this has been given to it.
@@ -182,8 +180,6 @@ extension Hub {
         due.windows = .never
         due.beat = .never
         memory?.start = start
-        let damage = damage(newest: newest, start: start)
-        memory?.damage = damage
         // In its place among the samples: some of them were said since.
         let isAhead = store.newest.map { $0 > newest } ?? false
         if let beatSeries { store.append(beatSeries, isAhead ? newest : min(newest, now.wall), .text(Self.offReason)) }
@@ -213,7 +209,8 @@ extension Hub {
             machines[machine].usage = replay.usage
         }
         var words = memory?.words ?? [:]
-        let damage = memory?.damage ?? start
+        // Reading has shown by now which of its pages cannot be read.
+        let damage = damage(newest: memory?.newest, start: start)
         recallSlots(of: machine, &words, from: start, damage: damage, at: now)
         keepCheckpoint(machine, at: now.wall)
         if let late = memory?.late { machines[machine].disorder = min(machines[machine].disorder ?? late, late) }
@@ -343,9 +340,12 @@ extension Hub {
         let checkpoint = machines[machine].checkpoints[place]
         // The ring may have written over what came after it.
         guard let oldest = store.oldest, oldest <= max(checkpoint.time, firstOldest ?? oldest) else { return }
+        let kept = machines[machine].checkpoints
         machines[machine].checkpoints.removeSubrange((place + 1)...)
         var usage = checkpoint.usage
         replay(machine, inputs, &usage, from: max(checkpoint.time + .milliseconds(1), oldest), to: now.wall)
+        // Samples that cannot be read any more were there when it was lived through.
+        guard store.readableFrom <= checkpoint.time else { return machines[machine].checkpoints = kept }
         usage.advance(to: min(now.wall, machines[machine].usage.settled))
         machines[machine].usage.adopt(usage, from: checkpoint)
         _ = machines[machine].usage.takeDisorder()

@@ -120,7 +120,13 @@ extension Hub {
         }
         let end = min(job.upTo + Self.slotsReach, now.wall)
         let stop = min(job.stop, end)
-        if self.replay(machine, &replay, to: stop, &budget) {
+        let isThrough = self.replay(machine, &replay, to: stop, &budget)
+        guard store.readableFrom <= job.begin else {
+            // Some of the samples have rotted, too.
+            job.from = job.upTo
+            return nextMachine(&job)
+        }
+        if isThrough {
             // What is open longer than slots are kept stays as it is, here as when it was lived through.
             let closed = max(replay.usage.openSince, stop - Self.slotsReach + Self.mendingStep * 2)
             let isLast = stop >= end || closed >= job.upTo

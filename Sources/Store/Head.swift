@@ -141,6 +141,14 @@ struct Head {
     /// The newest moment of a known series.
     func newest(_ series: UInt32) -> Int64 { tails[Int(series)].newest }
 
+    /// The first moment of all samples in the head, and the last, as far as known, of all that were ever seen; nil where
+    /// the head has none.
+    var span: (Int64, Int64)? {
+        var span = (Int64.max, Int64.min)
+        for tail in tails where tail.oldest < .max { span = (min(span.0, tail.oldest), max(span.1, tail.newest)) }
+        return span.0 < .max ? span : nil
+    }
+
     mutating func countDuplicate() { duplicates += 1 }
 
     /// Takes a sample unless it is the series' last one again. One that is older than another of its series is taken

@@ -314,9 +314,9 @@ package final class RingStore {
             first = min(first, run.firstTime)
             last = max(last, run.lastTime)
         }
-        for record in head.records where record.tag.isSample {
-            first = min(first, record.time)
-            last = max(last, record.time)
+        if let (oldest, newest) = head.span {
+            first = min(first, oldest)
+            last = max(last, newest)
         }
         return first <= last ? (first, last) : nil
     }
@@ -324,14 +324,30 @@ package final class RingStore {
     /// No sample from then on has been written over, or become unreadable as far as opening and reading found; far in the
     /// past where none ever has.
     package var samplesWholeFrom: Instant {
+        var gone = Int64.min
         // What stood before a run is older than its newest sample.
-        var gone =
-            archive.runs.first.map { run in
-                run.sequence > 1 || archive.entry(run.sequence) == nil ? run.lastTime : .min
-            } ?? (archive.next > 1 ? newest?.milliseconds ?? .max : .min)
+        if let first = archive.runs.first {
+            if first.sequence > 1 || archive.entry(first.sequence) == nil { gone = first.lastTime }
+        } else if archive.next > 1 {
+            gone = newest?.milliseconds ?? .max
+        }
+        return max(readableFrom, Self.after(gone))
+    }
+
+    /// No sample from then on has become unreadable, as far as opening and reading found; far in the past where none has.
+    package var readableFrom: Instant {
+        var gone = Int64.min
         for sequence in unreadable.keys { gone = max(gone, archive.entry(sequence)?.lastTime ?? .min) }
         for loss in recovery.losses { gone = max(gone, (loss.to ?? newest)?.milliseconds ?? .max) }
-        return gone == .min ? .distantPast : Instant(milliseconds: gone) + .milliseconds(1)
+        return Self.after(gone)
+    }
+
+    private static func after(_ gone: Int64) -> Instant {
+        switch gone {
+        case .min: .distantPast
+        case .max: .distantFuture
+        default: Instant(milliseconds: gone + 1)
+        }
     }
 
     /// Samples, and records of slots and days, that were dropped since the store was opened because memory was full and
