@@ -133,13 +133,32 @@ extension Hub {
     struct Replay {
         var usage: MachineUsage
         let inputs: [UsageInput]
+        /// By input.
+        fileprivate let paths: [Path]
         var columns: [Column]
         var begin: Instant
         var checkpointAt: Instant
 
+        /// Numbers of which there are most go straight to where they are used; to ask for the whole meaning of each would
+        /// copy it.
+        fileprivate enum Path {
+            case power
+            case energy(counter: Int)
+            case other
+
+            init(_ meaning: UsageInput.Meaning) {
+                switch meaning {
+                case .role(.power, _): self = .power
+                case .role(.energy(let counter), _): self = .energy(counter: counter)
+                default: self = .other
+                }
+            }
+        }
+
         init(_ usage: MachineUsage, _ inputs: [UsageInput], from: Instant, to: Instant) {
             self.usage = usage
             self.inputs = inputs
+            paths = inputs.map { Path($0.meaning) }
             columns = [Column](repeating: Column(), count: inputs.count)
             begin = from
             checkpointAt = max(from, to + .milliseconds(1) - Hub.checkpointsKept).floor(to: .hours(1)) + .hours(1)
@@ -421,7 +440,7 @@ extension Hub {
                 budget -= replay.columns[index].times.count + Self.lookingCost
             }
             while let (index, limit) = Self.earliest(replay.columns) {
-                let meaning = replay.inputs[index].meaning
+                let path = replay.paths[index]
                 // Its turn lasts until another one's begins: most of a machine's samples are of one or two series.
                 while let time = replay.columns[index].time, time < limit {
                     let time = Instant(milliseconds: time)
@@ -430,7 +449,12 @@ extension Hub {
                         replay.checkpointAt = time.floor(to: .hours(1)) + .hours(1)
                     }
                     let (number, other) = replay.columns[index].take()
-                    Self.give(number, other, meaning, to: &replay.usage, at: time)
+                    switch path {
+                    case .power where other == nil: replay.usage.observe(power: number, at: time)
+                    case .energy(let counter) where other == nil:
+                        replay.usage.observe(energy: Int64(number.rounded()), counter: counter, at: time)
+                    default: Self.give(number, other, replay.inputs[index].meaning, to: &replay.usage, at: time)
+                    }
                 }
             }
             replay.begin = stop

@@ -72,7 +72,7 @@ extension MachineUsage {
         }
         guard energy.to <= open.end else { return wait(energy) }
         open.energy += energy.amount
-        if timeline.state == .idle { open.idleEnergy += energy.amount }
+        if case .idle = timeline.state { open.idleEnergy += energy.amount }
         book.drew(energy.amount, from: energy.from)
         open.covered += (energy.to - energy.from).milliseconds
     }
@@ -149,7 +149,9 @@ extension MachineUsage {
             return whole == 0 ? energy.amount : whole.dividingFullWidth((product, rest)).quotient
         }
         book.spread(from: energy.from, to: energy.to, upTo)
-        let idle = history.filter { $0.state == .idle && $0.to > energy.from && $0.from < energy.to }
+        // Mostly only the last few of them reach so far.
+        let first = history.lastIndex { $0.to <= energy.from }.map { $0 + 1 } ?? 0
+        let idle = history[first...].filter { $0.isIdle && $0.from < energy.to }
         forEachSlot(from: energy.from, to: energy.to) { slots, from, to in
             var idlePart: Int64 = 0
             for stretch in idle where stretch.to > from && stretch.from < to {

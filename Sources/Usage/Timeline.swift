@@ -22,6 +22,9 @@ struct Timeline: Hashable {
         let isOff: Bool
         let from: Instant
         let to: Instant
+
+        /// By its case: equality of what has a name compares by way of that, and this is asked for every step of a counter.
+        var isIdle: Bool { if case .idle = state { true } else { false } }
     }
 
     init(start: Instant) {
