@@ -102,6 +102,23 @@ import Usage
         #expect(!isMended(damaged))
     }
 
+    @Test("A page of samples that turns out damaged while memory is computed changes nothing that was told")
+    func samples() throws {
+        var hub = try MeteredHub(try MeteredHub.configuration(), kibibytes: 4096)
+        try live(&hub, days: 4)
+        let told = known(hub)
+        #expect(told.count > 12)
+        let pages = hub.pages(.archive)
+        try #require(pages.count > 6, "\(pages)")
+        for page in [pages[pages.count / 3], pages[pages.count / 2]] {
+            for isHasty in [true, false] {
+                var damaged = try hub.damaged([page], 200, isHasty: isHasty)
+                try check(&damaged, told, "page \(page), hasty \(isHasty)")
+                #expect(damaged.hub.store.statistics.lost > 0, "page \(page)")
+            }
+        }
+    }
+
     @Test("Slots that were computed under another rule than that of now are not computed again")
     func anotherRule() throws {
         var hub = try MeteredHub(try MeteredHub.configuration(), kibibytes: 4096)

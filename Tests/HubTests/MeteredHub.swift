@@ -89,11 +89,11 @@ struct MeteredHub {
     }
 
     /// The process ends without a word, and another one starts.
-    mutating func restart(_ configuration: Configuration? = nil) throws {
+    mutating func restart(_ configuration: Configuration? = nil, isHasty: Bool = false) throws {
         _ = try hub.store.commit()
         if let configuration { self.configuration = configuration }
         logged = []
-        hub = Hub(self.configuration, store: try RingStore(opening: region), at: now)
+        hub = Hub(self.configuration, store: try RingStore(opening: region), at: now, isHasty: isHasty)
         hub.broker(0, isUp: true, "connected", at: now)
     }
 
@@ -113,7 +113,7 @@ struct MeteredHub {
     }
 
     /// The same on a store of its own, of which a bit in this byte of some pages was turned before it was opened.
-    func damaged(_ pages: [Int], _ byte: Int) throws -> MeteredHub {
+    func damaged(_ pages: [Int], _ byte: Int, isHasty: Bool = false) throws -> MeteredHub {
         _ = try hub.store.commit()
         var copy = self
         var content = [UInt8](repeating: 0, count: region.size)
@@ -121,7 +121,7 @@ struct MeteredHub {
         for page in pages { content[page * 4096 + byte] ^= 8 }
         copy.region = MemoryRegion(size: content.count)
         try copy.region.write(content, at: 0)
-        try copy.restart()
+        try copy.restart(isHasty: isHasty)
         return copy
     }
 
