@@ -231,6 +231,7 @@ final class GatewayTarget: IngestTarget {
     private let broker: IngestBroker
     private let program: String
     private let port: UInt16
+    private var brokerPort: UInt16
     private var child: ChildProcess?
     private(set) var clientID: String
     private var file: String { "\(folder.path)/fabgate.yaml" }
@@ -239,6 +240,7 @@ final class GatewayTarget: IngestTarget {
     init(in folder: IngestFolder, broker: IngestBroker, name: String) throws {
         self.folder = folder
         self.broker = broker
+        brokerPort = broker.port
         clientID = name
         port = try FreePort.loopback()
         let own = Files.ownProgram ?? ""
@@ -255,16 +257,17 @@ final class GatewayTarget: IngestTarget {
     var process: Int32 { child?.pid ?? 0 }
     var topicPrefix: String { "gate" }
 
-    /// A client id that the broker has not seen.
-    func rename(_ name: String) throws {
+    /// Connects under this name from the next start on, to the broker or what stands before it.
+    func rename(_ name: String, reaching port: UInt16) throws {
         clientID = name
+        brokerPort = port
         try configure()
     }
 
     private func configure() throws {
         var text = """
             lab: { id: "urn:fablabs:io:lab:bench", name: Bench, timezone: UTC }
-            mqtt: [{ name: main, url: "mqtt://127.0.0.1:\(broker.port)", client_id: \(clientID) }]
+            mqtt: [{ name: main, url: "mqtt://127.0.0.1:\(brokerPort)", client_id: \(clientID) }]
             store: { path: \(folder.path)/store, size: 64 MiB, series_limit: 16000 }
             http: { listen: "127.0.0.1:\(port)" }
             devices:
@@ -351,19 +354,25 @@ enum TCP {
         return String(decoding: answer, as: UTF8.self)
     }
 
-    private static func open(_ port: UInt16) -> Int32 {
+    /// A connection; negative where nothing listens.
+    static func open(_ port: UInt16) -> Int32 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let result = at(port) { connect(descriptor, $0, $1) }
+        if result == 0 { return descriptor }
+        close(descriptor)
+        return -1
+    }
+
+    /// Gives `body` the address of this port on the loopback interface, and its length.
+    static func at<Result>(_ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) {
+        return withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        if result == 0 { return descriptor }
-        close(descriptor)
-        return -1
     }
 }
