@@ -30,20 +30,6 @@ extension [UInt8] {
         self[offset] = UInt8(truncatingIfNeeded: rest)
         offset &+= 1
     }
-
-    /// nil where the bytes end or the number has more than 64 bits.
-    func varint(at offset: inout Int, end: Int) -> UInt64? {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while offset < end, offset < count, shift < 64 {
-            let byte = self[offset]
-            offset += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-            shift += 7
-        }
-        return nil
-    }
 }
 
 /// Small magnitudes of either sign become small numbers: 0, −1, 1, −2 … → 0, 1, 2, 3 …

@@ -73,6 +73,9 @@ struct Catalog {
     /// What kind of values a series has, without a copy of its names; nil where there is none.
     func kind(_ number: UInt16) -> Kind? { Int(number) < infos.count ? infos[Int(number)]?.kind : nil }
 
+    /// Whether there is such a series; without a copy of what its name is.
+    func has(_ number: UInt16) -> Bool { Int(number) < infos.count && infos[Int(number)] != nil }
+
     /// No series gets a number below again: samples without a name have it.
     mutating func reserve(below number: Int) {
         if number > infos.count { infos.append(contentsOf: repeatElement(nil, count: number - infos.count)) }

@@ -110,11 +110,8 @@ struct Head {
     /// No sample is of this series, nor of a higher one.
     var seriesEnd: Int { tails.count }
 
-    /// A known series of which no sample has been seen.
-    func lacksLast(_ series: UInt16) -> Bool { isKnown(UInt32(series)) && tails[Int(series)].tag == .lost }
-
-    /// Whether there is such a series.
-    var hasSeriesWithoutLast: Bool { tails.contains { $0.isKnown && $0.tag == .lost } }
+    /// By number, whether a series is known and no sample of it has been seen.
+    var withoutLast: [Bool] { tails.map { $0.isKnown && $0.tag == .lost } }
 
     /// The series' last sample, from the archive; what is known already counts more.
     mutating func recall(_ series: UInt16, time: Int64, newest: Int64, _ value: StoredValue) {

@@ -25,6 +25,7 @@ struct JournalPage {
         header.first = first
         header.end = first
         header.sequence = sequence
+        header.runPages = 1
     }
 
     /// The same samples, on another page.
@@ -149,6 +150,7 @@ struct JournalPage {
         case .unknown, .lost: put(0, &page)
         case .tier:
             let item = head.tierItems[Int(record.bits)]
+            header.holds(item.tier)
             put(UInt64(128 * (1 + Int(item.tier.rawValue)) + item.fields.count) << 3 | 2, &page)
             for field in item.fields { put(zigzag(field), &page) }
         case .text:
@@ -198,50 +200,49 @@ struct JournalPage {
 
     /// Calls `body` with each sample of a page whose checksums are right; false where it cannot be decoded.
     static func decode(
-        _ bytes: [UInt8], _ header: PageHeader, _ body: (UInt64, UInt16, Int64, Content) -> Void
-    )
-        -> Bool
-    {
+        _ page: [UInt8], _ header: PageHeader, _ body: (UInt64, UInt16, Int64, Content) -> Void
+    ) -> Bool {
+        let bytes = page.span
         var at = PageHeader.size + 8
-        let end = PageHeader.size + header.used
-        var time = Int64(bitPattern: bytes.integer(UInt64.self, at: PageHeader.size))
+        let end = min(PageHeader.size + header.used, bytes.count)
+        var time = Int64(bitPattern: page.integer(UInt64.self, at: PageHeader.size))
         var series: Int64 = 0
         var ordinal = header.first
         while ordinal < header.end {
-            guard let seriesStep = bytes.varint(at: &at, end: end), let timeStep = bytes.varint(at: &at, end: end),
-                let code = bytes.varint(at: &at, end: end)
+            guard let seriesStep = ChunkReader.varint(bytes, &at, end),
+                let timeStep = ChunkReader.varint(bytes, &at, end), let code = ChunkReader.varint(bytes, &at, end)
             else { return false }
             series = series &+ unzigzag(seriesStep)
             time = time &+ unzigzag(timeStep)
-            guard (0...Int64(UInt16.max)).contains(series) else { return false }
-            if code & 7 == 2, code >> 3 >= 128 {
-                guard let item = tierItem(bytes, code >> 3, &at, end) else { return false }
-                body(ordinal, UInt16(truncatingIfNeeded: series), time, .tier(item))
-                ordinal += 1
-                continue
+            guard (0...Int64(UInt16.max)).contains(series), let content = content(code, page, &at, end) else {
+                return false
             }
-            let value: StoredValue
-            switch code & 7 {
-            case 0: value = .unknown
-            case 1:
-                guard at + 8 <= end else { return false }
-                value = .number(Double(bitPattern: bytes.integer(at: at)))
-                at += 8
-            case 2:
-                let length = Int(clamping: code >> 3)
-                guard length <= StoredValue.longestText, at + length <= end else { return false }
-                value = .text(String(decoding: bytes[at..<at + length], as: UTF8.self))
-                at += length
-            case let places:
-                value = .number(Decimal.number(unzigzag(code >> 3), places: Int(places) - 3))
-            }
-            body(ordinal, UInt16(truncatingIfNeeded: series), time, .value(value))
-            ordinal += 1
+            body(ordinal, UInt16(truncatingIfNeeded: series), time, content)
+            ordinal &+= 1
         }
         return true
     }
 
-    private static func tierItem(_ bytes: [UInt8], _ code: UInt64, _ at: inout Int, _ end: Int) -> TierItem? {
+    /// What a code means, with the bytes behind it; nil where these end too soon.
+    @inline(__always)
+    private static func content(_ code: UInt64, _ page: [UInt8], _ at: inout Int, _ end: Int) -> Content? {
+        if code & 7 > 2 { return .value(.number(Decimal.number(unzigzag(code >> 3), places: Int(code & 7) &- 3))) }
+        switch code & 7 {
+        case 0: return .value(.unknown)
+        case 1:
+            guard at + 8 <= end else { return nil }
+            defer { at += 8 }
+            return .value(.number(Double(bitPattern: page.integer(at: at))))
+        default:
+            guard code >> 3 < 128 else { return tierItem(page, code >> 3, &at, end).map(Content.tier) }
+            let length = Int(code >> 3)
+            guard length <= StoredValue.longestText, at + length <= end else { return nil }
+            defer { at += length }
+            return .value(.text(String(decoding: page[at..<at + length], as: UTF8.self)))
+        }
+    }
+
+    private static func tierItem(_ page: [UInt8], _ code: UInt64, _ at: inout Int, _ end: Int) -> TierItem? {
         let count = Int(clamping: code & 127)
         guard code >> 7 <= 255, let tier = Tier(rawValue: UInt8(code >> 7 - 1)), count <= TierRecord.mostFields else {
             return nil
@@ -249,7 +250,7 @@ struct JournalPage {
         var fields: [Int64] = []
         fields.reserveCapacity(count)
         for _ in 0..<count {
-            guard let field = bytes.varint(at: &at, end: end) else { return nil }
+            guard let field = ChunkReader.varint(page.span, &at, end) else { return nil }
             fields.append(unzigzag(field))
         }
         return TierItem(tier: tier, fields: fields)

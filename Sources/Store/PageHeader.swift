@@ -11,6 +11,9 @@
 //     112 first series u16    114 last series u16    116 index in run u16    118 pages in run u16
 //     120 samples in this page u32                   124 samples in the run u32
 //
+// A page of the journal belongs to no run: there, 118 is 1, and 1 more where it holds records of slots, 2 more where it
+// holds records of days.
+//
 // The header CRC is that of bytes 0..<8 and 12..<128, as if they stood together.
 //
 // The own page number gives a misdirected write away, the sequence one that never happened. An **ordinal** counts the
@@ -53,6 +56,12 @@ struct PageHeader {
     var runPages = 0
     var samples = 0
     var runSamples = 0
+
+    /// Of a page of the journal: whether it may have records of a tier. Pages of earlier versions do not tell.
+    func mayHold(_ tier: Tier) -> Bool { runPages == 0 || (runPages - 1) & 1 << Int(tier.rawValue) != 0 }
+
+    /// The page of the journal has a record of this tier.
+    mutating func holds(_ tier: Tier) { runPages = ((runPages - 1) | 1 << Int(tier.rawValue)) + 1 }
 
     init(_ kind: Kind) { self.kind = kind }
 

@@ -139,7 +139,7 @@ extension RingStore {
         items.sort { ($0.key, $0.index) < ($1.key, $1.index) }
         for item in items {
             let index = Int(item.index)
-            guard columns.times[index] >= from, catalog.kind(series[index]) != nil else { continue }
+            guard columns.times[index] >= from, catalog.has(series[index]) else { continue }
             body(
                 SeriesID(raw: UInt32(series[index])),
                 Sample(time: Instant(milliseconds: columns.times[index]), value: columns.value(index)))
@@ -152,7 +152,8 @@ extension RingStore {
         var columns = borrowColumns()
         defer { self.columns = columns }
         var pages = 0
-        for run in archive.runs.reversed() {
+        var isWanted = head.withoutLast
+        for run in archive.runs.reversed() where isWanted.contains(true) {
             var tails: [UInt16: (index: Int, newest: Int64)] = [:]
             columns.removeAll()
             for sequence in run.sequence..<run.endSequence where archive.entry(sequence) != nil {
@@ -163,7 +164,7 @@ extension RingStore {
                 var reader = ChunkReader(bytes, used: page.used)
                 while let chunk = reader.next(bytes) {
                     // Most stand in the newest run, so that of older ones hardly anything is read.
-                    guard head.lacksLast(chunk.series) else { continue }
+                    guard Int(chunk.series) < isWanted.count, isWanted[Int(chunk.series)] else { continue }
                     let before = columns.count
                     guard reader.decode(chunk, bytes, into: &columns), columns.count > before else { continue }
                     var newest = tails[chunk.series]?.newest ?? .min
@@ -172,10 +173,11 @@ extension RingStore {
                 }
             }
             for (series, tail) in tails {
+                isWanted[Int(series)] = false
                 head.recall(
                     series, time: columns.times[tail.index], newest: tail.newest, columns.value(tail.index))
             }
-            if pages >= 256 || !head.hasSeriesWithoutLast { return }
+            if pages >= 256 { return }
         }
     }
 

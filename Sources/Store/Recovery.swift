@@ -112,7 +112,13 @@ struct Recovered {
     mutating func readHeaders(
         _ region: any Region, from start: Int, count: Int, _ take: (inout Recovered, _ index: Int, [UInt8]) -> Void
     ) {
+        var blanks = 0
+        let believed = min(Recovered.blanksBelieved, max(2 * Recovered.headersAtOnce, count / 4))
         for first in stride(from: 0, to: count, by: Recovered.headersAtOnce) {
+            if blanks >= believed, isBlank(region, from: start + first, count: count - first) {
+                for index in first..<count { take(&self, index, []) }
+                return
+            }
             let part = min(Recovered.headersAtOnce, count - first)
             let heads = try? region.readHeads(
                 at: (start + first) * Layout.pageSize, count: part, piece: Layout.pageSize, length: PageHeader.size)
@@ -126,12 +132,30 @@ struct Recovered {
                 }
                 let place = index * PageHeader.size..<(index + 1) * PageHeader.size
                 let isBlank = heads[place].allSatisfy { $0 == 0 }
+                blanks = isBlank ? blanks + 1 : 0
                 take(&self, first + index, isBlank ? [] : Array(heads[place]))
             }
         }
     }
 
-    private static let headersAtOnce = 512
+    private static let headersAtOnce = 128
+
+    /// A ring is written from its beginning on, so that until it is full for the first time, which takes years, its end is
+    /// blank. After so many blank pages, or a quarter of the ring, more than a run may have, only each 32nd of the rest is
+    /// looked at: what is spared there could only stand alone beyond a hole that has swallowed all before it.
+    private static let blanksBelieved = 2048
+    private static let probeDistance = 32
+
+    /// Whether all pages of a sample, evenly spread, are blank.
+    private func isBlank(_ region: any Region, from start: Int, count: Int) -> Bool {
+        var header = [UInt8](repeating: 0, count: PageHeader.size)
+        for page in stride(from: start, to: start + count, by: Recovered.probeDistance) {
+            guard (try? region.read(at: page * Layout.pageSize, into: &header)) != nil,
+                header.allSatisfy({ $0 == 0 })
+            else { return false }
+        }
+        return true
+    }
 
     mutating func note(_ header: PageHeader) {
         epochs[header.epoch] = min(epochs[header.epoch] ?? .max, header.epochFirst)
@@ -253,7 +277,7 @@ struct Recovered {
                 continue
             }
             var chunks = ChunkReader(bytes.span, used: Int(bytes.integer(UInt16.self, at: 6)))
-            while let chunk = chunks.next(bytes.span) { isNamed = isNamed && catalog.info(chunk.series) != nil }
+            while let chunk = chunks.next(bytes.span) { isNamed = isNamed && catalog.has(chunk.series) }
         }
         return isNamed
     }
@@ -348,7 +372,7 @@ struct Recovered {
         self.tiers = []
         let isSound = JournalPage.decode(bytes, header) { [catalog, durable] ordinal, series, time, content in
             guard goesOn, ordinal == head.end, ordinal < end else { return }
-            guard catalog.info(series) != nil else {
+            guard catalog.has(series) else {
                 // Its name was never durable, so neither was the sample; or the catalog is damaged.
                 highest = max(highest, Int(series))
                 if ordinal < durable { head.appendLost() } else { goesOn = false }

@@ -145,7 +145,7 @@ extension Recovered {
         var isNamed = true
         let span = bytes.span
         var reader = TierChunkReader(span, used: Int(bytes.integer(UInt16.self, at: 6)))
-        while let chunk = reader.next(span) { isNamed = isNamed && catalog.info(chunk.series) != nil }
+        while let chunk = reader.next(span) { isNamed = isNamed && catalog.has(chunk.series) }
         return isNamed
     }
 
@@ -160,15 +160,15 @@ extension Recovered {
 
     /// Keeps the records of tiers before the end of the archive that no ring has.
     mutating func takeOldItems(_ header: PageHeader, end: UInt64, _ region: any Region) {
-        let least = tiers.map(\.end).min() ?? .max
-        guard header.first < head.first, end > least,
-            let bytes = read(region, page: layout.journalPage(header.sequence))
-        else { return }
-        var found: [OldItem] = []
         let (first, ends) = (head.first, tiers.map(\.end))
+        let isOfUse = Tier.allCases.contains { header.mayHold($0) && ends[Int($0.rawValue)] < end }
+        guard header.first < first, isOfUse, let bytes = read(region, page: layout.journalPage(header.sequence)) else {
+            return
+        }
+        var found: [OldItem] = []
         _ = JournalPage.decode(bytes, header) { [catalog] ordinal, series, start, content in
             guard case .tier(let item) = content, ordinal < min(first, end), ordinal >= ends[Int(item.tier.rawValue)],
-                catalog.info(series) != nil
+                catalog.has(series)
             else { return }
             found.append(OldItem(ordinal: ordinal, series: series, start: start, item: item))
         }
