@@ -8,6 +8,8 @@ final class IngestRelay {
     let port: UInt16
     private let broker: UInt16
     private let listener: Int32
+    /// The connections to the client and to the broker; negative where none is open.
+    private var ends: (client: Int32, server: Int32) = (-1, -1)
 
     init(to broker: UInt16) throws {
         self.broker = broker
@@ -20,23 +22,25 @@ final class IngestRelay {
         }
     }
 
-    deinit { close(listener) }
+    deinit {
+        part()
+        close(listener)
+    }
 
-    /// Waits for a client, and gives the time when its first acknowledgement of a message came out of it. The connection
-    /// ends with that.
+    /// Waits for a client, and gives the time when its first acknowledgement of a message came out of it. After that
+    /// nothing is passed on, but the connection stays until the next call, or the client would connect again.
     func awaitAcknowledgement() throws -> Double {
+        part()
         try Self.await(listener)
-        let client = accept(listener, nil, nil)
-        defer { close(client) }
-        let server = TCP.open(broker)
-        defer { close(server) }
+        ends = (accept(listener, nil, nil), TCP.open(broker))
+        let (client, server) = ends
         guard client >= 0, server >= 0 else { throw BenchFailure("cannot connect the gateway to its broker") }
         var packets = ClientPackets()
         var bytes = [UInt8](repeating: 0, count: 65_536)
         while true {
-            var ends = [client, server].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-            guard poll(&ends, 2, 30_000) > 0 else { throw BenchFailure("the gateway acknowledges nothing for 30 s") }
-            for (from, to) in [(ends[0], server), (ends[1], client)] where from.revents != 0 {
+            var both = [client, server].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            guard poll(&both, 2, 30_000) > 0 else { throw BenchFailure("the gateway acknowledges nothing for 30 s") }
+            for (from, to) in [(both[0], server), (both[1], client)] where from.revents != 0 {
                 let count = read(from.fd, &bytes, bytes.count)
                 let time = Clock.monotonic
                 guard count > 0 else { throw BenchFailure("the gateway and its broker have parted") }
@@ -44,6 +48,11 @@ final class IngestRelay {
                 guard write(to, bytes, count) == count else { throw BenchFailure("cannot pass on \(count) bytes") }
             }
         }
+    }
+
+    private func part() {
+        for end in [ends.client, ends.server] where end >= 0 { close(end) }
+        ends = (-1, -1)
     }
 
     private static func await(_ descriptor: Int32) throws {
