@@ -15,8 +15,11 @@ extension Hub {
     package func subscriptions(broker index: Int) -> [String] {
         var filters: [String] = []
         var known: Set<String> = []
-        for device in devices where device.configuration.link == .broker(index) {
-            for filter in device.driver.subscriptions where known.insert(filter).inserted { filters.append(filter) }
+        // By index: a copy of a device would count up all that it holds.
+        for device in devices.indices where devices[device].configuration.link == .broker(index) {
+            for filter in devices[device].driver.subscriptions where known.insert(filter).inserted {
+                filters.append(filter)
+            }
         }
         return filters
     }

@@ -12,7 +12,7 @@ extension Hub {
         // Most devices are alike: those share one list.
         var known: Set<[Role]> = []
         for (machineIndex, machine) in configuration.machines.enumerated() {
-            var given: [Role: [Configuration.Term]] = [:]
+            var given: [(role: Role, term: Configuration.Term)] = []
             for member in machine.members {
                 let channels = configuration.devices[member.device].driver.channels
                 var part = DevicePart.none(channels)
@@ -21,10 +21,10 @@ extension Hub {
                 var teller: Int?
                 for (channel, description) in channels.enumerated() {
                     let role = role(of: description.name, device: member.device, in: machine)
-                    guard role != .none, !given[role, default: []].contains(where: member.term.overlaps) else {
-                        continue
-                    }
-                    given[role, default: []].append(member.term)
+                    guard role != .none,
+                        !given.contains(where: { $0.role == role && member.term.overlaps($0.term) })
+                    else { continue }
+                    given.append((role, member.term))
                     part.roles[channel] = role
                     if tells(role, machine.source) { teller = machine.devices.firstIndex(of: member.device) }
                 }

@@ -146,18 +146,23 @@ struct FilterTree: Sendable {
     private mutating func add(_ filter: [UInt8], _ listener: Listener) {
         var node: Int32 = 0
         var depth = 0
-        for level in Self.levels(filter) {
+        var start = 0
+        while start <= filter.count {
+            var end = start
+            while end < filter.count, filter[end] != UInt8(ascii: "/") { end += 1 }
+            let level = filter[start..<end]
             if Self.isWild(level, Self.hash) {
                 return nodes[Int(node)].below = chain(listener, before: nodes[Int(node)].below)
             }
             if depth < last.count, last[depth].level == level {
                 node = last[depth].node
             } else {
-                last.removeSubrange(depth...)
+                last.removeLast(last.count - depth)
                 node = child(of: node, level)
                 last.append((level, node))
             }
             depth += 1
+            start = end + 1
         }
         nodes[Int(node)].here = chain(listener, before: nodes[Int(node)].here)
     }

@@ -45,6 +45,12 @@ package struct Document: Sendable {
         self.position = position
     }
 
+    /// The value of a key, for a look ahead; nil where there is none or this is no map. `Fields` reads a map in earnest.
+    package subscript(key: String) -> Document? {
+        guard case .map(let entries) = content else { return nil }
+        return entries.first { $0.key == key }?.value
+    }
+
     /// "a list", "a map", "text" or "nothing", for messages.
     package var kindInWords: String {
         switch content {
@@ -214,11 +220,10 @@ package struct Fields: Sendable {
     }
 
     package mutating func duration(_ key: String, example: String = "20 s", _ problems: inout Problems) -> Duration? {
-        let place = place(key)
         let units: KeyValuePairs = ["ms": 1.0, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000]
         guard let ms = quantity(key, units, example: example, &problems) else { return nil }
         guard ms >= 0, ms < 1e14 else {
-            problems.add(place, "'\(key)' of \(what) cannot be negative or longer than a thousand years")
+            problems.add(place(key), "'\(key)' of \(what) cannot be negative or longer than a thousand years")
             return nil
         }
         return Duration(milliseconds: Int64(ms.rounded()))

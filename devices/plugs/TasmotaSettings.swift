@@ -36,9 +36,10 @@ struct TasmotaSettings {
         var phases: Int?
         var relay: Int?
         func read(_ fields: inout Fields, _ problems: inout Problems) {
-            let place = fields.place("rating")
             if let watts = fields.quantity("rating", ["W": 1, "kW": 1000], example: "3680 W", &problems) {
-                if !(1...1e7).contains(watts) { problems.add(place, "'rating' of \(fields.what) must be 1 W to 10 MW") }
+                if !(1...1e7).contains(watts) {
+                    problems.add(fields.place("rating"), "'rating' of \(fields.what) must be 1 W to 10 MW")
+                }
                 rating = watts
             }
             digits = fields.integer("energy_digits", in: 0...5, &problems) ?? digits
@@ -77,13 +78,12 @@ struct TasmotaSettings {
     }
 
     private static func topic(_ setup: inout DeviceSetup, _ problems: inout Problems) -> String? {
-        let place = setup.fields.place("topic")
         if setup.takesAnyAddress, !setup.fields.keys.contains("topic") { return "+" }
         guard let topic = setup.fields.requiredText("topic", &problems, example: "laser") else { return nil }
         let slash = UInt8(ascii: "/")
         guard TopicFilter.isTopic(topic), topic.utf8.first != slash, topic.utf8.last != slash else {
             problems.add(
-                place,
+                setup.fields.place("topic"),
                 "'\(topic)' cannot be a plug's topic: it may not hold + or # nor begin or end with /; "
                     + "give the plug's own Topic, such as laser, and its layout as 'full_topic'")
             return nil
@@ -91,39 +91,41 @@ struct TasmotaSettings {
         return topic
     }
 
-    private static let usual = parts("%prefix%/%topic%/")
+    /// What a layout is made of.
+    private enum Part: Equatable {
+        case prefix, topic
+        case text(String)
+    }
+
+    private static let usual = [Part.prefix, .text("/"), .topic, .text("/")]
 
     /// The layouts of topics, each with its last `/`. A recording may have any of the usual ones.
-    private static func layouts(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [[Substring]]? {
-        let place = setup.fields.place("full_topic")
+    private static func layouts(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [[Part]]? {
         guard var layout = setup.fields.text("full_topic", &problems) else {
             guard setup.takesAnyAddress else { return [usual] }
-            return [usual] + ["%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"].map(parts)
+            return [usual] + ["%topic%/%prefix%/", "+/%topic%/%prefix%/", "+/%prefix%/%topic%/"].compactMap(parts)
         }
         if layout.utf8.last != UInt8(ascii: "/") { layout += "/" }
-        let words = parts(layout)
-        let filled = fill(words, "p", "t")
-        guard words.contains("prefix"), words.contains("topic"), !filled.utf8.contains(0x25),
-            TopicFilter.isTopic(filled)
+        guard let parts = parts(layout), parts.contains(.prefix), parts.contains(.topic),
+            TopicFilter.isTopic(fill(parts, "p", "t"))
         else {
             problems.add(
-                place,
+                setup.fields.place("full_topic"),
                 "'full_topic' must hold %prefix% and %topic%, no other %word% and no + or #, "
                     + "for example `full_topic: \"%prefix%/%topic%/\"`, not '\(layout)'")
             return nil
         }
-        return [words]
+        return [parts]
     }
 
     private static func prefixes(_ setup: inout DeviceSetup, _ problems: inout Problems) -> [String]? {
-        let place = setup.fields.place("prefixes")
         guard let items = setup.fields.list("prefixes", &problems) else { return ["cmnd", "stat", "tele"] }
         let words = items.compactMap { item in
             if case .scalar(let text, _) = item.content, TopicFilter.isTopic(text) { text } else { nil }
         }
         guard words.count == 3, items.count == 3, Set(words).count == 3 else {
             problems.add(
-                place,
+                setup.fields.place("prefixes"),
                 "'prefixes' must be three different words, the plug's Prefix1 to Prefix3, "
                     + "for example `prefixes: [cmnd, stat, tele]`")
             return nil
@@ -131,19 +133,31 @@ struct TasmotaSettings {
         return words
     }
 
-    /// Between two per cent signs stands a word: `%prefix%/%topic%/` is nothing, prefix, `/`, topic, `/`.
-    private static func parts(_ layout: String) -> [Substring] {
-        layout.utf8.split(separator: UInt8(ascii: "%"), omittingEmptySubsequences: false).map(Substring.init)
+    /// Between two per cent signs stands a word: `%prefix%/%topic%/` is prefix, `/`, topic, `/`. nil where one is unknown,
+    /// or has no end.
+    private static func parts(_ layout: String) -> [Part]? {
+        var parts: [Part] = []
+        var isWord = true
+        for piece in layout.utf8.split(separator: UInt8(ascii: "%"), omittingEmptySubsequences: false) {
+            isWord.toggle()
+            switch (isWord, String(Substring(piece))) {
+            case (false, ""): break
+            case (false, let text): parts.append(.text(text))
+            case (true, "prefix"): parts.append(.prefix)
+            case (true, "topic"): parts.append(.topic)
+            case (true, _): return nil
+            }
+        }
+        return isWord ? nil : parts
     }
 
-    private static func fill(_ layout: [Substring], _ prefix: String, _ topic: String) -> String {
+    private static func fill(_ layout: [Part], _ prefix: String, _ topic: String) -> String {
         var filled = ""
-        for (index, part) in layout.enumerated() {
-            switch (index % 2, part) {
-            case (1, "prefix"): filled += prefix
-            case (1, "topic"): filled += topic
-            case (1, _): filled += "%\(part)%"
-            default: filled += part
+        for part in layout {
+            switch part {
+            case .prefix: filled += prefix
+            case .topic: filled += topic
+            case .text(let text): filled += text
             }
         }
         return filled
