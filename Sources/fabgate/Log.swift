@@ -16,7 +16,9 @@ enum Log {
 enum Text {
     /// Control characters become `?`, and there is an end to it.
     static func printable(_ text: String) -> String {
-        String(
+        // As it is, nearly always.
+        if text.utf8.count <= 2000, text.utf8.allSatisfy({ (32..<127).contains($0) || $0 == 10 }) { return text }
+        return String(
             String.UnicodeScalarView(
                 text.unicodeScalars.prefix(2000).map { scalar in
                     let isControl = scalar.value < 32 || (0x7F...0x9F).contains(scalar.value)
