@@ -128,7 +128,10 @@ package struct Configuration: Sendable {
     }
 
     package struct Store: Sendable {
-        package var path = "/var/lib/fabgate"
+        /// The folder of a configuration that names none.
+        package static let usualPath = "/var/lib/fabgate"
+
+        package var path = usualPath
         package var size = 512 * 1024 * 1024
         package var sync = Duration.seconds(1)
         package var seriesLimit = 2000

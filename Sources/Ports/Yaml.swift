@@ -27,7 +27,11 @@ package enum YAML {
     }
 
     /// Reads a file: UTF-8, or UTF-16 with a byte order mark.
-    package static func load(path: String) throws(YAMLError) -> Document {
+    /// - Parameter onEntry: hears of each key of the outermost map with its value as soon as that is read; whether the rest
+    ///   of the file can be read is not known then.
+    package static func load(
+        path: String, onEntry: (_ key: String, _ value: Document) -> Void = { _, _ in }
+    ) throws(YAMLError) -> Document {
         let start = Position(file: path, line: 1, column: 1)
         let bytes: [UInt8]
         do {
@@ -35,7 +39,7 @@ package enum YAML {
         } catch {
             throw YAMLError(start, "cannot read this file: \(error)")
         }
-        return try parse(bytes, file: path)
+        return try parse(bytes, file: path, onEntry)
     }
 
     private static func contents(of path: String) throws(PortError) -> [UInt8] {
@@ -51,7 +55,9 @@ package enum YAML {
         return bytes
     }
 
-    private static func parse(_ bytes: [UInt8], file: String) throws(YAMLError) -> Document {
+    private static func parse(
+        _ bytes: [UInt8], file: String, _ onEntry: (String, Document) -> Void = { _, _ in }
+    ) throws(YAMLError) -> Document {
         guard bytes.count <= longestFile else {
             throw YAMLError(
                 Position(file: file, line: 1, column: 1),
@@ -63,7 +69,7 @@ package enum YAML {
             Result { () throws(YAMLError) in
                 var reader = Reader(input, file: file)
                 defer { reader.close() }
-                return try reader.document()
+                return try reader.document(onEntry)
             }
         }
         return try outcome.get()
@@ -111,13 +117,13 @@ private struct Reader {
         var tag: String?
     }
 
-    mutating func document() throws(YAMLError) -> Document {
+    mutating func document(_ onEntry: (String, Document) -> Void) throws(YAMLError) -> Document {
         _ = try next()  // the start of the stream
         let first = try next()
         guard first.kind == YAML_DOCUMENT_START_EVENT else {
             return Document(.map([]), at: Position(file: file, line: 1, column: 1))
         }
-        let root = try value(try next(), depth: 0).document
+        let root = try root(onEntry)
         _ = try next()  // the end of the document
         let after = try next()
         guard after.kind == YAML_STREAM_END_EVENT else {
@@ -125,6 +131,16 @@ private struct Reader {
         }
         if case .null = root.content { return Document(.map([]), at: root.position) }
         return root
+    }
+
+    private mutating func root(_ onEntry: (String, Document) -> Void) throws(YAMLError) -> Document {
+        let event = try next()
+        // An anchor of the whole would have to know its value.
+        guard event.kind == YAML_MAPPING_START_EVENT, event.anchor == nil else {
+            return try value(event, depth: 0).document
+        }
+        try count(1, at: event.position)
+        return try map(event, depth: 0, onEntry).document
     }
 
     /// The value that starts with `event`, with its size and height.
@@ -212,7 +228,9 @@ private struct Reader {
         return Anchored(document: Document(.list(items), at: event.position), size: size, height: height + 1)
     }
 
-    private mutating func map(_ event: Event, depth: Int) throws(YAMLError) -> Anchored {
+    private mutating func map(
+        _ event: Event, depth: Int, _ onEntry: (String, Document) -> Void = { _, _ in }
+    ) throws(YAMLError) -> Anchored {
         _ = try isText(event)
         var entries: [Document.Entry] = []
         var size = 1
@@ -226,6 +244,7 @@ private struct Reader {
             try count(1, at: key.position)
             let read = try value(try next(), depth: depth + 1)
             entries.append(Document.Entry(key: key.text, keyPosition: key.position, value: read.document))
+            onEntry(key.text, read.document)
             size += read.size + 1
             height = max(height, read.height)
         }

@@ -38,8 +38,12 @@ final class Gateway {
     private var tickTimer: TimerID?
     private let pages: Pages
 
-    /// `isValid` says whether the configuration as it is on disk now could be taken up; it says itself why not.
-    init(_ configuration: Configuration, installation: Installation, isValid: @escaping () -> Bool) throws {
+    /// - Parameters:
+    ///   - ahead: opens the store already.
+    ///   - isValid: says whether the configuration as it is on disk now could be taken up; it says itself why not.
+    init(
+        _ configuration: Configuration, installation: Installation, ahead: StoreOpening, isValid: @escaping () -> Bool
+    ) throws {
         self.configuration = configuration
         clock = configuration.clock
         loop = try Loop()
@@ -60,7 +64,7 @@ final class Gateway {
         pages = Pages(folder: installation.pages)
         try Files.makeFolder(configuration.store.path)
         let store: RingStore
-        (region, store) = try Self.openStore(configuration)
+        (region, store) = try ahead.finish(configuration)
         // A fast clock is a demonstration's own and right by definition.
         keeper = TimeKeeper(
             clock.now(), SystemClock.trust, newest: store.newest, release: Version.released,
@@ -79,41 +83,6 @@ final class Gateway {
                 onMissing: { [unowned self] in tellAgain($0) })
             keepWhatCityNeeds()
         }
-    }
-
-    private static func openStore(_ configuration: Configuration) throws -> (FileRegion, RingStore) {
-        let path = configuration.storeFile
-        var region: FileRegion
-        let store: RingStore
-        if Files.exists(path) {
-            region = try FileRegion(opening: path)
-            if let size = RingStore.sizeWithTiers(region) {
-                do {
-                    let bar = ProgressBar("making room for slots and days")
-                    region = try region.grown(to: size, progress: bar.show)
-                    Log.write(
-                        .notice,
-                        "the store \(path) was made by an older version; it is \(size >> 20) MiB long now and keeps slots and days, too"
-                    )
-                } catch {
-                    Log.write(
-                        .warning,
-                        "the store \(path) has no room for slots and days until \(size >> 20) MiB are free: \(error)")
-                }
-            }
-            store = try RingStore(opening: region)
-            if region.size != configuration.store.size {
-                Log.write(
-                    .warning,
-                    "the store \(path) has \(region.size >> 20) MiB, the configuration says \(configuration.store.size >> 20); it keeps its size"
-                )
-            }
-            Log.write(store.recovery.lost > 0 ? .warning : .info, "store: \(store.recovery)")
-        } else {
-            (region, store) = try NewStore.make(configuration)
-        }
-        if let hint = StoreWear.hint(path) { Log.write(.info, "store: \(hint)") }
-        return (region, store)
     }
 
     /// The ring may write over what the outbox's disk has rollups of.

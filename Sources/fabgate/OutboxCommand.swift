@@ -1,4 +1,5 @@
 import CityLink
+import Hub
 import Model
 import Ports
 
@@ -17,7 +18,7 @@ enum OutboxCommand {
         run: run)
 
     @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
-        let folder = arguments["store"] ?? "/var/lib/fabgate"
+        let folder = arguments["store"] ?? Configuration.Store.usualPath
         let path = "\(folder)/outbox.db"
         guard Files.exists(path) else { throw ToolFailure(.ioError, "there is no outbox in \(folder)") }
         let database = try OutboxDatabase(path: path, city: try city(arguments["city"], path))

@@ -17,8 +17,13 @@ enum RunCommand {
 
     @Sendable static func run(_ arguments: Arguments) throws -> ExitStatus {
         Memory.keepSmall()
-        let (configuration, installation) = try Setup.forStart(arguments["config"])
-        let gateway = try Gateway(configuration, installation: installation) {
+        let ahead = StoreOpening()
+        let documents = try Setup.documents(arguments["config"]) { key, section in
+            if key == "store" { ahead.begin(section) }
+        }
+        ahead.begin(nil)
+        let (configuration, installation) = try Setup.forStart(documents.map(\.document))
+        let gateway = try Gateway(configuration, installation: installation, ahead: ahead) {
             do {
                 _ = try Setup().configuration(arguments["config"])
                 return true

@@ -47,8 +47,7 @@ struct Setup {
 
     /// Reads and checks a configuration, and of all models only those that it names: a start is to be quick. Where
     /// anything is wrong everything is read, so that what is said about it knows every model.
-    static func forStart(_ path: String?) throws -> (Configuration, Installation) {
-        let documents = try documents(path).map(\.document)
+    static func forStart(_ documents: [Document]) throws -> (Configuration, Installation) {
         let named = Set(documents.flatMap(modelNames))
         if let setup = try? Setup(models: named.contains), let configuration = try? setup.configuration(documents) {
             return (configuration, setup.installation)
@@ -59,14 +58,9 @@ struct Setup {
 
     /// What stands behind `model` in the list of devices.
     private static func modelNames(_ document: Document) -> [String] {
-        guard case .map(let sections) = document.content,
-            case .list(let devices)? = sections.first(where: { $0.key == "devices" })?.value.content
-        else { return [] }
+        guard case .list(let devices)? = document["devices"]?.content else { return [] }
         return devices.compactMap { device in
-            guard case .map(let entries) = device.content,
-                case .scalar(let name, _)? = entries.first(where: { $0.key == "model" })?.value.content
-            else { return nil }
-            return name
+            if case .scalar(let name, _)? = device["model"]?.content { name } else { nil }
         }
     }
 
@@ -76,7 +70,10 @@ struct Setup {
     }
 
     /// The files that are the configuration, each with what it says.
-    static func documents(_ path: String?) throws -> [(path: String, document: Document)] {
+    /// - Parameter onSection: hears of each section as soon as it is read.
+    static func documents(
+        _ path: String?, onSection: (_ key: String, _ section: Document) -> Void = { _, _ in }
+    ) throws -> [(path: String, document: Document)] {
         let path = path ?? defaultConfiguration
         var paths = [path]
         let folder = (path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ".") + "/conf.d"
@@ -84,7 +81,7 @@ struct Setup {
             if Files.isFolder(folder) {
                 paths += try Files.names(in: folder).filter { $0.hasSuffix(".yaml") }.map { "\(folder)/\($0)" }
             }
-            return try paths.map { ($0, try YAML.load(path: $0)) }
+            return try paths.map { ($0, try YAML.load(path: $0, onEntry: onSection)) }
         } catch let error as YAMLError {
             throw ToolFailure(.configuration, "\(error)")
         }
@@ -122,8 +119,13 @@ extension Configuration {
             speed: Int64(simulation.speed), realOrigin: simulation.realOrigin, labOrigin: simulation.labOrigin)
     }
 
-    var storeFile: String { "\(store.path)/ring.fab" }
+    var storeFile: String { Store.file(in: store.path) }
     var outboxFile: String { "\(store.path)/outbox.db" }
+}
+
+extension Configuration.Store {
+    /// Where the ring lies in the folder of a store.
+    static func file(in folder: String) -> String { "\(folder)/ring.fab" }
 }
 
 extension Configuration.Broker {

@@ -11,14 +11,14 @@ private let configurationOption = CommandHelp.Option("config", "F", "the configu
 
 /// A store that is only looked at.
 func openStore(_ folder: String) throws -> RingStore {
-    let path = "\(folder)/ring.fab"
+    let path = Configuration.Store.file(in: folder)
     guard Files.exists(path) else {
         throw ToolFailure(.ioError, "there is no store in \(folder); give the folder that holds ring.fab with --store")
     }
     return try RingStore(opening: try FileRegion(reading: path))
 }
 
-private func folder(_ arguments: Arguments) -> String { arguments["store"] ?? "/var/lib/fabgate" }
+private func folder(_ arguments: Arguments) -> String { arguments["store"] ?? Configuration.Store.usualPath }
 
 private func instant(_ arguments: Arguments, _ name: String, _ fallback: String, _ zone: Zone) throws -> Instant {
     let text = arguments[name] ?? fallback

@@ -6,17 +6,21 @@ import CLinux
 /// A gateway runs for months on a small board, so that memory which nobody uses goes back to the system.
 package enum Memory {
     /// Comes first in a program that stays. By default the C library keeps a heap for each thread, and after the first
-    /// large block that was freed it takes blocks as large out of the common heap, where they leave holes. One heap, and
-    /// large blocks by themselves: they go back when they are freed.
+    /// large block that was freed it takes blocks as large out of the common heap, where they leave holes. Two heaps, so
+    /// that the store can be opened while the configuration is read and neither waits for the other, and large blocks by
+    /// themselves: they go back when they are freed.
     package static func keepSmall() {
-        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_ARENA_MAX, 2)
         mallopt(M_MMAP_THRESHOLD, 256 << 10)
         mallopt(M_TRIM_THRESHOLD, 512 << 10)
-        mappedAtStart = Set(mappings("/proc/self/maps").map(\.range))
+        mappedAtStart = try? Files.text(own)
     }
 
-    /// What was mapped when the program began, before there was a second thread.
-    private nonisolated(unsafe) static var mappedAtStart: Set<Range<UInt>> = []
+    /// What the system tells of this program's memory (proc_pid_maps(5)).
+    private static let own = "/proc/self/maps"
+    /// As it was when the program began, before there was a second thread. To read it can wait until something is given
+    /// back: a start is to be quick.
+    private nonisolated(unsafe) static var mappedAtStart: String?
     /// Found once, at the first time that something is given back.
     private nonisolated(unsafe) static var constants: [Range<UInt>]?
 
@@ -26,7 +30,7 @@ package enum Memory {
         malloc_trim(0)
         let constants = constants ?? constantsOfFiles()
         Memory.constants = constants
-        let code = mappings("/proc/self/maps").filter { $0.isFile && $0.rights == "r-xp" }.map(\.range)
+        let code = mappings(try? Files.text(own)).filter { $0.isFile && $0.rights == "r-xp" }.map(\.range)
         for range in code + constants {
             // What is needed still comes back at the next touch, from the file or the system's cache of it.
             madvise(UnsafeMutableRawPointer(bitPattern: range.lowerBound), range.count, MADV_DONTNEED)
@@ -37,8 +41,10 @@ package enum Memory {
     /// not be written now and has no page of its own was never written: dropping it loses nothing. A table of addresses was
     /// written before it was locked, and stays; so does whatever was loaded later, which might be half filled in.
     private static func constantsOfFiles() -> [Range<UInt>] {
-        mappings("/proc/self/smaps").filter {
-            $0.isFile && $0.rights == "r--p" && $0.own == 0 && mappedAtStart.contains($0.range)
+        let first = Set(mappings(mappedAtStart).map(\.range))
+        mappedAtStart = nil
+        return mappings(try? Files.text("/proc/self/smaps")).filter {
+            $0.isFile && $0.rights == "r--p" && $0.own == 0 && first.contains($0.range)
         }.map(\.range)
     }
 
@@ -54,8 +60,8 @@ package enum Memory {
     ///
     ///     7f2c1a228000-7f2c1a3bd000 r-xp 00028000 08:01 1317 /usr/lib/x86_64-linux-gnu/libc.so.6
     ///     Anonymous:             0 kB
-    private static func mappings(_ path: String) -> [Mapping] {
-        guard let text = try? Files.text(path) else { return [] }
+    private static func mappings(_ text: String?) -> [Mapping] {
+        guard let text else { return [] }
         var found: [Mapping] = []
         for line in text.split(separator: "\n") {
             let words = line.split(separator: " ", omittingEmptySubsequences: true)
