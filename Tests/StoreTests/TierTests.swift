@@ -318,4 +318,40 @@ struct ChannelSlotTests {
             try work.reopen()
         }
     }
+
+    @Test("Series are found in a tier's pages in whatever order they are asked for", arguments: seeds(8300, 4))
+    func anyOrder(seed: UInt64) throws {
+        print("order seed \(seed)")
+        let work = try Workload(pages: 2 + 3 + 8 + 120, series: 60, seed: seed)
+        work.disk.isRecording = false
+        var expected: [Int: [TierRecord]] = [:]
+        for round in 0..<60 {
+            let start = Workload.start + .minutes(15 * Int64(round))
+            // Some come rarely, so that pages lack them.
+            for number in 0..<60 where number % 7 != 3 || round % 20 == 0 {
+                try work.append(number, start + .seconds(Int64(number)), work.value(number))
+                // Slots of numbers are the store's own.
+                guard number % 4 >= 2, let id = work.store.find(Workload.key(number))?.id else { continue }
+                let fields = (0..<Int.random(in: 1...10, using: &work.random)).map { _ in
+                    Int64.random(in: -3...9000, using: &work.random)
+                }
+                let record = TierRecord(series: id, start: start, fields: fields)
+                work.store.put(record, in: .slots)
+                expected[number, default: []].append(record)
+            }
+            try work.commit()
+            try work.sync()
+        }
+        #expect(work.store.statistics.usedTierPages[0] > 2)
+        for question in 0..<400 {
+            // The same again, the next one, and any other.
+            let number =
+                question % 4 == 0 ? Int.random(in: 0..<60, using: &work.random) : question / 4 + question % 4 / 2
+            guard let records = expected[number % 60] else { continue }
+            let from = Int.random(in: 0..<records.count, using: &work.random)
+            let found = work.store.records(
+                records[0].series, in: .slots, from: records[from].start, to: .distantFuture)
+            #expect(found == Array(records[from...]), "seed \(seed), series \(number % 60)")
+        }
+    }
 }
