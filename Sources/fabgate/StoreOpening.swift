@@ -38,16 +38,21 @@ final class StoreOpening {
     /// The store of a configuration that was found right; made where there is none. Says what opening it found.
     func finish(_ configuration: Configuration) throws -> (FileRegion, RingStore) {
         worker.stop()
+        let file = configuration.storeFile
+        let opened =
+            try Files.exists(file) ? take(file, size: configuration.store.size) : NewStore.make(configuration)
+        if let hint = StoreWear.hint(file) { Log.write(.info, "store: \(hint)") }
+        return opened
+    }
+
+    private func take(_ file: String, size: Int) throws -> Opened {
         let ahead = outcome.opened
         outcome.opened = nil
-        let file = configuration.storeFile
-        defer { if let hint = StoreWear.hint(file) { Log.write(.info, "store: \(hint)") } }
-        guard Files.exists(file) else { return try NewStore.make(configuration) }
         let opened = if let ahead, path == file { ahead } else { try Self.open(file) }
-        if opened.region.size != configuration.store.size {
+        if opened.region.size != size {
             Log.write(
                 .warning,
-                "the store \(file) has \(opened.region.size >> 20) MiB, the configuration says \(configuration.store.size >> 20); it keeps its size"
+                "the store \(file) has \(opened.region.size >> 20) MiB, the configuration says \(size >> 20); it keeps its size"
             )
         }
         Log.write(opened.store.recovery.lost > 0 ? .warning : .info, "store: \(opened.store.recovery)")

@@ -101,6 +101,26 @@ import Testing
         }
     }
 
+    @Test func sectionsAreToldAsSoonAsTheyAreRead() throws {
+        let folder = try TemporaryFolder()
+        let text = "store: { path: /a }\nlab:\n  name: x\nstore: { path: /b }\n"
+        var heard: [String] = []
+        let whole = try YAML.load(path: folder.write("whole.yaml", Array(text.utf8))) { key, value in
+            heard.append("\(key) \(outline(value))")
+        }
+        let entries = ["store 1:8{1:10path=1:16</a>}", "lab 3:3{3:3name=3:9<x>}", "store 4:8{4:10path=4:16</b>}"]
+        #expect(heard == entries)
+        #expect(whole["lab"]?["name"].map(outline) == "3:9<x>")
+        #expect(whole["store"]?["name"] == nil)
+
+        heard = []
+        let broken = try folder.write("broken.yaml", Array((text + "devices: [").utf8))
+        #expect(throws: YAMLError.self) {
+            try YAML.load(path: broken) { key, value in heard.append("\(key) \(outline(value))") }
+        }
+        #expect(heard == entries)
+    }
+
     /// Whatever a file holds, it is a document or a message.
     @Test(arguments: 0..<200) func anythingIsReadOrRefused(seed: UInt64) {
         var random = SplitMix(seed: seed)
