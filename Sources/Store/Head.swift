@@ -97,6 +97,9 @@ struct Head {
 
     func isKnown(_ series: UInt32) -> Bool { series < tails.count && tails[Int(series)].isKnown }
 
+    /// There will be about so many series: a table of them that grows by itself has up to twice the room.
+    mutating func reserve(series: Int) { tails.reserveCapacity(series) }
+
     /// From now on samples of this series are taken.
     mutating func know(_ series: UInt16) {
         if Int(series) == tails.count {

@@ -336,6 +336,7 @@ struct Recovered {
             if let start, start > 0 { lose(Int(clamping: start), nil, journalHeaders.first?.firstTime) }
         }
         head = Head(first: start ?? 0)
+        head.reserve(series: catalog.infos.count)
         for info in catalog.infos { if let info { head.know(UInt16(truncatingIfNeeded: info.id.raw)) } }
         var time = archive.runs.last?.lastTime
         for header in journalHeaders {
