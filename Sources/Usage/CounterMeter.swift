@@ -79,6 +79,13 @@ package struct CounterStep: Hashable, Sendable {
     /// The advance happened after this instant, until the observed one.
     package var since: Instant
     package var correction: CounterCorrection?
+    /// Where values were held back: so much of the advance had happened when the first of them was seen.
+    package var early: Early?
+
+    package struct Early: Hashable, Sendable {
+        package let advance: Int64
+        package let until: Instant
+    }
 }
 
 /// Follows one cumulative counter through dips, resets, steps back, wraps, jumps, exchanges, duplicates and retained
@@ -315,6 +322,14 @@ package struct CounterMeter: Hashable, Sendable {
     // MARK: what it was
 
     private mutating func settle(_ held: Quarantine, last: Int64) -> CounterStep? {
+        guard var step = decide(held, last: last) else { return nil }
+        // A machine may have rested for hours since it was first seen: what it drew before that is not spread over them.
+        let early = step.advance - min(step.advance, held.latest - held.first)
+        if held.firstTime > step.since { step.early = CounterStep.Early(advance: early, until: held.firstTime) }
+        return step
+    }
+
+    private mutating func decide(_ held: Quarantine, last: Int64) -> CounterStep? {
         let isNext = fits(held.first, after: last, at: lastTime, by: held.firstTime)
         if let left = left.last, held.first >= left.value - rule.slack(at: held.first),
             isNext

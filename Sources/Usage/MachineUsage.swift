@@ -215,7 +215,11 @@ package struct MachineUsage: Hashable, Sendable {
             _ = table.change(at: time) { $0.corrections += 1 }
         }
         pass(to: time)
-        take(Energy(from: step.since, to: time, amount: step.advance))
+        guard let early = step.early else {
+            return take(Energy(from: step.since, to: time, amount: step.advance))
+        }
+        take(Energy(from: step.since, to: early.until, amount: early.advance))
+        take(Energy(from: early.until, to: time, amount: step.advance - early.advance))
     }
 
     /// The device of an energy counter told that it had just started.
