@@ -15,6 +15,7 @@ extension Hub {
     package func subscriptions(broker index: Int) -> [String] {
         var filters: [String] = []
         var known: Set<String> = []
+        known.reserveCapacity(devices.reduce(0) { $0 + $1.driver.subscriptions.count })
         // By index: a copy of a device would count up all that it holds.
         for device in devices.indices where devices[device].configuration.link == .broker(index) {
             for filter in devices[device].driver.subscriptions where known.insert(filter).inserted {

@@ -127,6 +127,10 @@ struct FilterTree: Sendable {
     private var last: [(level: ArraySlice<UInt8>, node: Int32)] = []
 
     init(_ devices: [(device: Int, filters: [String])]) {
+        let count = devices.reduce(0) { $0 + $1.filters.count }
+        entries.reserveCapacity(count)
+        steps.reserveCapacity(count)
+        words.reserveCapacity(devices.count)
         for (device, filters) in devices {
             for (subscription, filter) in filters.enumerated() where TopicFilter.isValid(filter) {
                 add(Array(filter.utf8), Listener(device: device, subscription: subscription))
