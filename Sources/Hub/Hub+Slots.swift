@@ -213,9 +213,14 @@ extension Hub {
         guard let series = machines[index].slotSeries else { return }
         let isWarm = windows.wholeFrom <= start
         let known = isWarm ? start : min(now.wall, start + Self.warmUp)
-        let border = [known, changed?.floor(to: Slot.length) ?? known, damage].max() ?? known
-        for record in store.records(series, in: .slots, from: start, to: border) {
-            if let slot = Slot(fields: record.fields) { machines[index].usage.recall(slot, at: record.start) }
+        let border = max(known, changed?.floor(to: Slot.length) ?? known)
+        let computed = damage > border ? machines[index].usage.slots : SlotTable()
+        for record in store.records(series, in: .slots, from: start, to: max(border, damage)) {
+            guard let slot = Slot(fields: record.fields) else { continue }
+            // One that was written while it lasted, or before its counter spoke again, may say less than what is left of
+            // its samples.
+            if record.start >= border, computed.slot(startingAt: record.start).tellsMore(than: slot) { continue }
+            machines[index].usage.recall(slot, at: record.start)
         }
     }
 

@@ -97,6 +97,14 @@ package struct Slot: Hashable, Sendable {
 
     /// The sum of all state times.
     package var observed: Int64 { stateMilliseconds.reduce(0, +) }
+
+    /// Whether state and energy are known for as much time as in another account of the same slot, and one for more.
+    package func tellsMore(than other: Slot) -> Bool {
+        let known = observed - self[MachineState.unknown]
+        let others = other.observed - other[MachineState.unknown]
+        guard known >= others, energyCovered >= other.energyCovered else { return false }
+        return known > others || energyCovered > other.energyCovered
+    }
 }
 
 extension MachineState {

@@ -58,4 +58,28 @@ import Usage
         a += Slot()
         #expect(a.leastPower == -3)
     }
+
+    @Test("Of two accounts of a slot, one tells more where it knows no less of anything")
+    func tellsMore() {
+        func slot(unknown: Int64 = 0, running: Int64, energyCovered: Int64) -> Slot {
+            var slot = Slot()
+            slot[.unknown as MachineState] = unknown
+            slot[.running] = running
+            slot.energyCovered = energyCovered
+            return slot
+        }
+        let whole = slot(running: 900_000, energyCovered: 900_000)
+        // Written while it lasted, and before its counter spoke again.
+        let early = slot(running: 760_000, energyCovered: 760_000)
+        let waiting = slot(running: 900_000, energyCovered: 760_000)
+        for other in [early, waiting] {
+            #expect(whole.tellsMore(than: other))
+            #expect(!other.tellsMore(than: whole))
+        }
+        #expect(!whole.tellsMore(than: whole))
+        // Its samples are gone: time that is not known is no knowledge.
+        let gone = slot(unknown: 500_000, running: 400_000, energyCovered: 900_000)
+        #expect(!gone.tellsMore(than: early))
+        #expect(!early.tellsMore(than: gone))
+    }
 }
