@@ -246,11 +246,3 @@ extension Hub {
         return nil
     }
 }
-
-extension Slot {
-    /// Less of its time is known, or of its energy: of samples that another version was made of, some are not there.
-    fileprivate func knowsLess(than other: Slot) -> Bool {
-        func known(_ slot: Slot) -> Int64 { slot.observed - slot[MachineState.unknown] - slot[MachineState.offline] }
-        return known(self) < known(other) || energyCovered < other.energyCovered
-    }
-}

@@ -219,7 +219,9 @@ extension Hub {
             guard let slot = Slot(fields: record.fields) else { continue }
             // One that was written while it lasted, or before its counter spoke again, may say less than what is left of
             // its samples.
-            if record.start >= border, computed.slot(startingAt: record.start).tellsMore(than: slot) { continue }
+            let own = computed.slot(startingAt: record.start)
+            let isEarly = slot.observed < own.observed || slot.energyCovered < own.energyCovered
+            if record.start >= border, isEarly, !own.knowsLess(than: slot) { continue }
             machines[index].usage.recall(slot, at: record.start)
         }
     }

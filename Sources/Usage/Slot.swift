@@ -98,12 +98,11 @@ package struct Slot: Hashable, Sendable {
     /// The sum of all state times.
     package var observed: Int64 { stateMilliseconds.reduce(0, +) }
 
-    /// Whether state and energy are known for as much time as in another account of the same slot, and one for more.
-    package func tellsMore(than other: Slot) -> Bool {
-        let known = observed - self[MachineState.unknown]
-        let others = other.observed - other[MachineState.unknown]
-        guard known >= others, energyCovered >= other.energyCovered else { return false }
-        return known > others || energyCovered > other.energyCovered
+    /// Whether less of its time, or of its energy, is known than in another account of the same slot: of the samples that
+    /// the other was made of, some are not there.
+    package func knowsLess(than other: Slot) -> Bool {
+        func known(_ slot: Slot) -> Int64 { slot.observed - slot[MachineState.unknown] - slot[MachineState.offline] }
+        return known(self) < known(other) || energyCovered < other.energyCovered
     }
 }
 

@@ -59,11 +59,11 @@ import Usage
         #expect(a.leastPower == -3)
     }
 
-    @Test("Of two accounts of a slot, one tells more where it knows no less of anything")
-    func tellsMore() {
-        func slot(unknown: Int64 = 0, running: Int64, energyCovered: Int64) -> Slot {
+    @Test("Of two accounts of a slot, one knows less where less of its time or of its energy is known")
+    func knowsLess() {
+        func slot(_ lost: MachineState = .unknown, _ time: Int64 = 0, running: Int64, energyCovered: Int64) -> Slot {
             var slot = Slot()
-            slot[.unknown as MachineState] = unknown
+            slot[lost] = time
             slot[.running] = running
             slot.energyCovered = energyCovered
             return slot
@@ -73,13 +73,15 @@ import Usage
         let early = slot(running: 760_000, energyCovered: 760_000)
         let waiting = slot(running: 900_000, energyCovered: 760_000)
         for other in [early, waiting] {
-            #expect(whole.tellsMore(than: other))
-            #expect(!other.tellsMore(than: whole))
+            #expect(other.knowsLess(than: whole))
+            #expect(!whole.knowsLess(than: other))
         }
-        #expect(!whole.tellsMore(than: whole))
-        // Its samples are gone: time that is not known is no knowledge.
-        let gone = slot(unknown: 500_000, running: 400_000, energyCovered: 900_000)
-        #expect(!gone.tellsMore(than: early))
-        #expect(!early.tellsMore(than: gone))
+        #expect(!whole.knowsLess(than: whole))
+        // Where samples are gone, time that nobody told about is no knowledge; each knows something that the other does not.
+        for lost in [MachineState.unknown, .offline] {
+            let gone = slot(lost, 500_000, running: 400_000, energyCovered: 900_000)
+            #expect(gone.knowsLess(than: early))
+            #expect(early.knowsLess(than: gone))
+        }
     }
 }
