@@ -5,9 +5,9 @@ import Testing
 struct MountTests {
     @Test func aLineOfTheKernelSaysKindPointAndOptions() throws {
         let line =
-            "36 35 98:0 /mnt1 /mnt/an\\040old\\134card rw,noatime master:1 propagate_from:2 - ext4 /dev/root rw,lazytime,commit=900"
+            "41 29 179:2 /data /var/lib/an\\040old\\134card rw,noatime shared:7 propagate_from:3 - ext4 /dev/mmcblk0p2 rw,lazytime,commit=900"
         let mount = try #require(Mount(line))
-        #expect(mount.point == "/mnt/an old\\card")
+        #expect(mount.point == "/var/lib/an old\\card")
         #expect(mount.kind == "ext4")
         #expect(mount.options == ["rw", "noatime", "rw", "lazytime", "commit=900"])
         #expect(mount.journalInterval == 900)
