@@ -203,11 +203,12 @@ struct RunBuilder {
 
     /// A counting sort keeps the order of arrival within each series. Gives where each series begins, and the end.
     private static func sort(_ head: Head, _ range: Range<Int>, into columns: inout SortedColumns) -> [Int] {
-        let records = head.records.span.extracting(range)
         var starts = [Int](repeating: 0, count: head.seriesEnd + 1)
-        var counts = starts.mutableSpan
-        for index in 0..<records.count where records[index].tag.isSample {
-            counts[Int(records[index].series) &+ 1] &+= 1
+        var index = range.lowerBound
+        while index < range.upperBound {
+            let part = head.records.stretch(from: index).prefix(range.upperBound - index)
+            count(part.span, &starts)
+            index += part.count
         }
         for series in 1..<starts.count { starts[series] += starts[series - 1] }
         let all = starts[starts.count - 1]
@@ -216,28 +217,52 @@ struct RunBuilder {
         columns.bits = [UInt64](repeating: 0, count: all)
         columns.marks = [UInt8](repeating: 0, count: all)
         var places = starts
-        scatter(records, &places, &columns.times, &columns.bits, &columns.marks)
+        index = range.lowerBound
+        while index < range.upperBound {
+            let part = head.records.stretch(from: index).prefix(range.upperBound - index)
+            scatter(part.span, index, head, &places, &columns.times, &columns.bits, &columns.marks)
+            index += part.count
+        }
         return starts
     }
 
+    private static func count(_ records: borrowing Span<PackedRecord>, _ starts: inout [Int]) {
+        var counts = starts.mutableSpan
+        var index = 0
+        while index < records.count {
+            let record = records[index]
+            if record.isSample { counts[Int(record.series) &+ 1] &+= 1 }
+            index &+= 1
+        }
+    }
+
+    /// - Parameter first: where these stand in the head.
     private static func scatter(
-        _ records: borrowing Span<Record>, _ allPlaces: inout [Int], _ allTimes: inout [Int64],
-        _ allBits: inout [UInt64], _ allMarks: inout [UInt8]
+        _ records: borrowing Span<PackedRecord>, _ first: Int, _ head: Head, _ allPlaces: inout [Int],
+        _ allTimes: inout [Int64], _ allBits: inout [UInt64], _ allMarks: inout [UInt8]
     ) {
         var places = allPlaces.mutableSpan
         var times = allTimes.mutableSpan
         var bits = allBits.mutableSpan
         var marks = allMarks.mutableSpan
+        let base = head.records.base
         var index = 0
         while index < records.count {
             let record = records[index]
             index &+= 1
-            guard record.tag.isSample else { continue }
+            guard record.isSample else { continue }
             let place = places[Int(record.series)]
             places[Int(record.series)] = place &+ 1
-            times[place] = record.time
-            bits[place] = record.bits
-            marks[place] = SortedColumns.mark(record)
+            if record.isDecimal {
+                times[place] = base &+ record.offset
+                bits[place] = UInt64(bitPattern: unzigzag(record.number))
+                marks[place] = UInt8(truncatingIfNeeded: record.mark)
+            } else {
+                let whole = head.records[first &+ index &- 1]
+                times[place] = whole.time
+                bits[place] = whole.bits
+                marks[place] = SortedColumns.mark(whole)
+            }
         }
     }
 

@@ -15,7 +15,7 @@ enum ValueTag: UInt8 {
     var isSample: Bool { rawValue < ValueTag.lost.rawValue }
 }
 
-/// A sample in memory, 24 bytes.
+/// A sample of the head, on its way; `RecordList` keeps it.
 struct Record {
     var time: Int64
     /// Of a number with decimal places: the whole number of its last place, as two's complement.
@@ -49,26 +49,24 @@ struct Head {
     private struct Tail {
         var time: Int64 = 0
         var bits: UInt64 = 0
-        /// The ordinal after it, where it stands in the head; 0 where it does not.
-        var end: UInt64 = 0
-        var tag: ValueTag = .lost
-        var isKnown = false
-        /// The decimal places that its last number had, to be tried first with the next one. Whoever reads the records
-        /// next, the journal and the archive, wants whole numbers.
-        var places: UInt8 = 0
-        /// What the bits of the last number are in a record with so many places.
-        var whole: UInt64 = 0
-        /// 10^places; where it had none, no number, so that nothing fits it.
-        var scale = 1.0
+        /// What the bits of its last number are in a packed record with so many places, and these.
+        var code: UInt64 = 0
         /// Of all its samples, as far as known.
         var newest = Int64.min
         /// Of those in the head.
         var oldest = Int64.max
+        /// The index after it, where it stands in the head; 0 where it does not.
+        var end: UInt32 = 0
+        var tag: ValueTag = .lost
+        /// The decimal places that its last number had, to be tried first with the next one. Whoever reads the records
+        /// next, the journal and the archive, wants whole numbers.
+        var places: UInt8 = 0
+        var isKnown = false
     }
 
     /// The ordinal of `records[0]`.
     private(set) var first: UInt64
-    private(set) var records: [Record] = []
+    private(set) var records = RecordList()
     private(set) var texts: [String] = []
     /// Of the records with the tag `tier`.
     private(set) var tierItems: [TierItem] = []
@@ -81,8 +79,6 @@ struct Head {
     private(set) var added = 0
     private(set) var duplicates = 0
     private(set) var shortened = 0
-    /// How many records stood here when some were dropped the last time.
-    private var filledBefore = 0
     private var tails: [Tail] = []
     private var lastTexts: [UInt16: String] = [:]
 
@@ -126,8 +122,7 @@ struct Head {
             var tail = tails[Int(series)]
             tail.tag = .number
             tail.bits = number.bitPattern
-            (tail.whole, tail.places) = Head.otherDecimal(number, tail.places, 0)
-            tail.scale = Head.scale(tail.places)
+            (tail.code, tail.places) = Head.otherDecimal(number, tail.places, 0)
             tails[Int(series)] = tail
         case .unknown: tails[Int(series)].tag = .unknown
         case .text(let text):
@@ -160,51 +155,70 @@ struct Head {
         guard case .number(let number) = value else {
             return appendOther(UInt16(truncatingIfNeeded: series), time, value, isLate)
         }
-        var record = Record(
-            time: time, bits: number.bitPattern, back: 0, series: UInt16(truncatingIfNeeded: series), tag: .number)
-        let outcome = Head.take(number, &record, &tails[Int(series)], first, records.count, isLate)
+        let index = UInt32(truncatingIfNeeded: records.count)
+        var back: UInt32 = 0
+        let outcome = Head.take(number, time, &tails[Int(series)], index, isLate, &back)
         guard outcome == .added else {
             if outcome == .duplicate { duplicates &+= 1 }
             return outcome
         }
-        records.append(record)
+        push(number, UInt16(truncatingIfNeeded: series), time, back)
         weight &+= Head.numberWeight
         added &+= 1
         return .added
     }
 
-    /// Whether a number is to be added; completes its record, which will stand at `index`, and notes it.
+    /// Whether a number is to be added; notes it as the one that will stand at `index`, and says how far `back` the one
+    /// before it stands.
     @inline(__always)
     private static func take(
-        _ number: Double, _ record: inout Record, _ tail: inout Tail, _ first: UInt64, _ index: Int, _ isLate: Bool
+        _ number: Double, _ time: Int64, _ tail: inout Tail, _ index: UInt32, _ isLate: Bool, _ back: inout UInt32
     ) -> Outcome {
-        let (time, bits) = (record.time, record.bits)
-        if tail.time == time, tail.bits == bits, tail.tag == .number { return .duplicate }
+        let bits = number.bitPattern
+        let isSame = tail.bits == bits && tail.tag == .number
+        if isSame, tail.time == time { return .duplicate }
         guard time >= tail.newest || isLate else { return .behind }
-        let end = first &+ UInt64(truncatingIfNeeded: index) &+ 1
-        record.back = UInt32(truncatingIfNeeded: tail.end > first ? end &- tail.end : 0)
-        if tail.bits == bits, tail.tag == .number, tail.places < Record.noPlaces {
-            // The same as before, as half of all samples are: a division less.
-            record.bits = tail.whole
-        } else if let whole = Decimal.whole(number, scale: tail.scale) {
-            record.bits = UInt64(bitPattern: whole)
-        } else {
-            (record.bits, tail.places) = otherDecimal(number, tail.places, index)
-            tail.scale = scale(tail.places)
+        let end = index &+ 1
+        back = tail.end > 0 ? end &- tail.end : 0
+        // The same as before, as half of all samples are: a division less.
+        if !isSame || tail.places == Record.noPlaces {
+            if tail.places < Record.noPlaces,
+                let whole = Decimal.whole(number, scale: Decimal.scale(Int(tail.places)))
+            {
+                tail.code = code(whole, tail.places)
+            } else {
+                (tail.code, tail.places) = otherDecimal(number, tail.places, Int(index))
+            }
+            tail.bits = bits
+            tail.tag = .number
         }
-        record.places = tail.places
-        tail.whole = record.bits
         tail.time = time
-        tail.bits = bits
         tail.end = end
-        tail.tag = .number
         tail.newest = max(time, tail.newest)
         tail.oldest = min(time, tail.oldest)
         return .added
     }
 
-    private static func scale(_ places: UInt8) -> Double {
-        places < Record.noPlaces ? Decimal.scale(Int(places)) : .nan
+    @inline(__always)
+    private static func code(_ whole: Int64, _ places: UInt8) -> UInt64 { zigzag(whole) << 10 | UInt64(places) }
+
+    /// The number that `take` has noted.
+    @inline(__always)
+    private mutating func push(_ number: Double, _ series: UInt16, _ time: Int64, _ back: UInt32) {
+        let offset = records.offset(time)
+        let code = tails[Int(series)].code
+        guard offset < 1 << 32, back <= PackedRecord.mostBack, records.count > 0, code & 15 < PackedRecord.double else {
+            return pushOther(number, series, time, back)
+        }
+        records.append(PackedRecord(code: code, series: series, back: back, offset: offset))
+    }
+
+    /// The first one, and what is far or no decimal.
+    @inline(never)
+    private mutating func pushOther(_ number: Double, _ series: UInt16, _ time: Int64, _ back: UInt32) {
+        let (code, places) = (tails[Int(series)].code, tails[Int(series)].places)
+        let bits = places < Record.noPlaces ? UInt64(bitPattern: unzigzag(code >> 10)) : number.bitPattern
+        records.append(Record(time: time, bits: bits, back: back, series: series, tag: .number, places: places))
     }
 
     @inline(never)
@@ -218,18 +232,17 @@ struct Head {
             return .duplicate
         }
         guard time >= tail.newest || isLate else { return .behind }
-        push(series, time, .unknown, 0, Record.noPlaces, after: tail.end)
+        push(series, time, .unknown, 0, after: tail.end)
         note(series, time, .unknown)
         return .added
     }
 
     /// The record that was pushed last is the series' last sample, no number.
     private mutating func note(_ series: UInt16, _ time: Int64, _ tag: ValueTag) {
-        let end = end
         var tail = tails[Int(series)]
         tail.time = time
         tail.bits = 0
-        tail.end = end
+        tail.end = UInt32(truncatingIfNeeded: records.count)
         tail.tag = tag
         tail.isKnown = true
         tail.newest = max(time, tail.newest)
@@ -240,12 +253,12 @@ struct Head {
     /// A number that is no decimal of as many places as the one before it: as another decimal, or as it is. A series
     /// that sends no decimals is asked now and then, by its turn, whether it still does not.
     @inline(never)
-    private static func otherDecimal(_ number: Double, _ places: UInt8, _ turn: Int) -> (UInt64, UInt8) {
-        guard places < Record.noPlaces || turn & 15 == 0 else { return (number.bitPattern, Record.noPlaces) }
+    private static func otherDecimal(_ number: Double, _ places: UInt8, _ turn: Int) -> (code: UInt64, places: UInt8) {
+        guard places < Record.noPlaces || turn & 15 == 0 else { return (PackedRecord.double, Record.noPlaces) }
         for places in 0...UInt8(Decimal.mostPlaces) {
-            if let whole = Decimal.whole(number, places: Int(places)) { return (UInt64(bitPattern: whole), places) }
+            if let whole = Decimal.whole(number, places: Int(places)) { return (code(whole, places), places) }
         }
-        return (number.bitPattern, Record.noPlaces)
+        return (PackedRecord.double, Record.noPlaces)
     }
 
     private mutating func append(_ series: UInt16, _ time: Int64, _ whole: String, _ isLate: Bool) -> Outcome {
@@ -257,7 +270,7 @@ struct Head {
         }
         guard time >= tail.newest || isLate else { return .behind }
         if text.utf8.count < whole.utf8.count { shortened += 1 }
-        push(series, time, .text, intern(text), Record.noPlaces, after: tail.end)
+        push(series, time, .text, intern(text), after: tail.end)
         note(series, time, .text)
         lastTexts[series] = text
         return .added
@@ -265,13 +278,10 @@ struct Head {
 
     @inline(__always)
     private mutating func push(
-        _ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, _ places: UInt8, after last: UInt64
+        _ series: UInt16, _ time: Int64, _ tag: ValueTag, _ bits: UInt64, after last: UInt32
     ) {
-        let back = last > first ? end &+ 1 &- last : 0
-        records.append(
-            Record(
-                time: time, bits: bits, back: UInt32(truncatingIfNeeded: back), series: series, tag: tag,
-                places: places))
+        let back = last > 0 ? UInt32(truncatingIfNeeded: records.count) &+ 1 &- last : 0
+        records.append(Record(time: time, bits: bits, back: back, series: series, tag: tag))
         weight &+= tag == .text ? Head.textWeight : Head.numberWeight
         added &+= 1
     }
@@ -282,18 +292,19 @@ struct Head {
         let last = tails[Int(series)].end
         switch value {
         case .number(let number):
-            var record = Record(time: time, bits: number.bitPattern, back: 0, series: series, tag: .number)
             tails[Int(series)].tag = .lost
-            _ = Head.take(number, &record, &tails[Int(series)], first, records.count, true)
+            var back: UInt32 = 0
+            _ = Head.take(
+                number, time, &tails[Int(series)], UInt32(truncatingIfNeeded: records.count), true, &back)
             tails[Int(series)].isKnown = true
-            records.append(record)
+            push(number, series, time, back)
             weight &+= Head.numberWeight
         case .unknown:
-            push(series, time, .unknown, 0, Record.noPlaces, after: last)
+            push(series, time, .unknown, 0, after: last)
             note(series, time, .unknown)
         case .text(let text):
             lastTexts[series] = text
-            push(series, time, .text, intern(text), Record.noPlaces, after: last)
+            push(series, time, .text, intern(text), after: last)
             note(series, time, .text)
         }
     }
@@ -320,43 +331,44 @@ struct Head {
     /// Forgets everything below `ordinal`, which is durable elsewhere.
     mutating func drop(below ordinal: UInt64) {
         let count = min(max(0, index(ordinal)), records.count)
-        let filled = records.count
         records.removeFirst(count)
-        giveBack(beyond: max(filled, filledBefore))
-        filledBefore = filled
         first = first &+ UInt64(count)
+        weight = 0
+        for series in tails.indices {
+            tails[series].oldest = .max
+            tails[series].end -= min(tails[series].end, UInt32(truncatingIfNeeded: count))
+        }
+        for record in records {
+            if record.tag.isSample {
+                tails[Int(record.series)].oldest = min(record.time, tails[Int(record.series)].oldest)
+            }
+            weight += Head.weight(record.tag)
+        }
+        numberAnew()
+    }
+
+    /// Keeps the texts and items of tiers that records still have.
+    private mutating func numberAnew() {
         let oldTexts = texts
         let oldItems = tierItems
         tierItems.removeAll(keepingCapacity: true)
         tierOrdinals.removeAll(keepingCapacity: true)
         texts.removeAll(keepingCapacity: true)
         textIndex.removeAll(keepingCapacity: true)
-        weight = 0
-        for series in tails.indices { tails[series].oldest = .max }
-        for index in records.indices {
-            let record = records[index]
-            if record.tag.isSample {
-                tails[Int(record.series)].oldest = min(record.time, tails[Int(record.series)].oldest)
-            }
+        guard !oldTexts.isEmpty || !oldItems.isEmpty else { return }
+        var list = RecordList()
+        swap(&list, &records)
+        list.renumber { record, index in
             switch record.tag {
-            case .text: records[index].bits = intern(oldTexts[Int(record.bits)])
+            case .text: record.bits = intern(oldTexts[Int(record.bits)])
             case .tier:
-                records[index].bits = UInt64(tierItems.count)
                 tierOrdinals.append(first &+ UInt64(index))
                 tierItems.append(oldItems[Int(record.bits)])
+                record.bits = UInt64(tierItems.count - 1)
             case .number, .unknown, .lost: break
             }
-            weight += Head.weight(record.tag)
         }
-    }
-
-    /// After a burst the room for it goes back: that is several megabytes, and the next one may be days away.
-    private mutating func giveBack(beyond filled: Int) {
-        guard records.capacity > filled * 3 / 2 + 4096 else { return }
-        var others: [Record] = []
-        others.reserveCapacity(filled + filled / 8)
-        others += records
-        records = others
+        swap(&list, &records)
     }
 
     /// What the records from `ordinal` on weigh.
@@ -392,12 +404,12 @@ struct Head {
     /// Calls `body` with the ordinals and records of the series from the newest back.
     func backwards(_ series: UInt16, _ body: (UInt64, Record) -> Void) {
         guard isKnown(UInt32(series)) else { return }
-        var after = tails[Int(series)].end
-        while after > first {
-            let record = records[index(after &- 1)]
-            body(after &- 1, record)
+        var after = Int(tails[Int(series)].end)
+        while after > 0 {
+            let record = records[after - 1]
+            body(first &+ UInt64(after - 1), record)
             guard record.back > 0 else { return }
-            after = after &- UInt64(record.back)
+            after -= Int(record.back)
         }
     }
 }

@@ -40,21 +40,35 @@ struct JournalPage {
         // A span of one's own storage would lock all else that this struct holds.
         var own: [UInt8] = []
         swap(&own, &bytes)
-        let first = head.index(ordinal)
-        let records = head.records.span
+        var index = head.index(ordinal)
         var page = own.mutableSpan
-        var index = putDecimals(records, from: first, &page)
-        while index < records.count, hasRoom(for: records[index], head, page.count) {
-            putAny(records[index], head, &page)
-            index = putDecimals(records, from: index + 1, &page)
+        var isFull = false
+        while index < head.records.count, !isFull {
+            let part = head.records.stretch(from: index)
+            isFull = put(part.span, at: &index, head, &page)
         }
-        header.end &+= UInt64(index - first)
         swap(&own, &bytes)
+    }
+
+    /// Takes records that stand in the head from `index` on, and moves that on; true where not all of them fit.
+    private mutating func put(
+        _ records: borrowing Span<PackedRecord>, at index: inout Int, _ head: Head, _ page: inout MutableSpan<UInt8>
+    ) -> Bool {
+        var done = putDecimals(records, from: 0, head.records.base, &page)
+        while done < records.count {
+            let record = head.records[index + done]
+            guard hasRoom(for: record, head, page.count) else { break }
+            putAny(record, head, &page)
+            done = putDecimals(records, from: done + 1, head.records.base, &page)
+        }
+        header.end &+= UInt64(done)
+        index += done
+        return done < records.count
     }
 
     /// Takes what nearly every sample is, as long as it is and fits, and gives the place of the first other record.
     private mutating func putDecimals(
-        _ records: borrowing Span<Record>, from first: Int, _ page: inout MutableSpan<UInt8>
+        _ records: borrowing Span<PackedRecord>, from first: Int, _ base: Int64, _ page: inout MutableSpan<UInt8>
     ) -> Int {
         var index = first
         // Of its own, so that it stays in registers.
@@ -62,10 +76,10 @@ struct JournalPage {
         var (earliest, latest) = (header.firstTime, header.lastTime)
         while index < records.count, Int(at) + JournalPage.most <= page.count {
             let record = records[index]
-            let step = zigzag(record.time &- time)
-            let whole = zigzag(Int64(bitPattern: record.bits))
-            guard record.tag == .number, record.places < Record.noPlaces, step < 1 << 35, whole < 1 << 53 else { break }
-            let code = whole << 3 | UInt64(3 &+ record.places)
+            let recordTime = base &+ record.offset
+            let step = zigzag(recordTime &- time)
+            guard record.isDecimal, step < 1 << 35, record.number < 1 << 53 else { break }
+            let code = record.number << 3 | (3 &+ record.mark)
             let seriesStep = zigzag(Int64(record.series) &- Int64(series))
             if (seriesStep | step) < 128 {
                 // Nearly always: a byte each.
@@ -85,7 +99,7 @@ struct JournalPage {
                 at &+= UInt32(truncatingIfNeeded: valueLength)
             }
             series = record.series
-            time = record.time
+            time = recordTime
             earliest = min(earliest, time)
             latest = max(latest, time)
             index &+= 1

@@ -18,7 +18,7 @@ package import Model
 /// Beside samples it keeps records of whole numbers, far longer: quarters of an hour and days of every channel, which it
 /// makes itself, and what callers put there. See `Tier` and `ChannelSlots.swift`.
 ///
-/// Memory: 32 bytes a page of the archive and the tiers (40 while opening), 24 bytes a sample (texts up to about 200) of
+/// Memory: 32 bytes a page of the archive and the tiers (40 while opening), 16 bytes a sample (texts up to about 200) of
 /// at most two runs of 131,072 samples or a quarter of the ring, about 140 bytes a record of a tier that is not in its
 /// ring yet (at most 768 KiB as they are journaled), one run's compressed pages while they are written, 1 MiB of pages
 /// that were read last, and about 450 bytes a series. A query adds what the widest run holds of one series; a scan over
