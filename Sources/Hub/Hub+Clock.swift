@@ -14,7 +14,8 @@ package import Store
 //
 // The monotonic clock goes on as long as the computer runs, so a process that dies meanwhile loses nothing. Values of an
 // earlier start of the computer can be dated by nobody: they are counted, told, and left out. A process that is started
-// again while no time server can be heard goes on with the clock that the one before it believed.
+// again while no time server can be heard goes on with the clock that the one before it believed; where none was
+// believed yet, what waits since the one before ends with the word that the gateway was off.
 
 extension Hub {
     static let waitingChannel = "waiting"
@@ -122,45 +123,70 @@ extension Hub {
         }
     }
 
+    /// Values that wait since this start of the computer.
+    private struct WaitingValues {
+        var values: [WaitingValue] = []
+        /// How many are of another one.
+        var foreign = 0
+        /// What was to be added to their moments by a process that ended before it was done.
+        var offset: Int64?
+        /// Where the last word about any stands in the store.
+        var end = Instant.distantPast
+    }
+
+    private func waitingValues(boot: String, in series: SeriesID) -> WaitingValues {
+        var found = WaitingValues()
+        var begun: [WaitingValue.Place: String] = [:]
+        store.scan(series, from: .distantPast, to: .distantFuture) { sample in
+            guard case .text(let text) = sample.value else {
+                found.end = sample.time
+                return true
+            }
+            if text == "settled" {
+                found = WaitingValues()
+            } else if let value = WaitingValue(text, &begun) {
+                if value.boot == boot { found.values.append(value) } else { found.foreign += 1 }
+            } else if text.hasPrefix("settling ") {
+                found.offset = Int64(text.dropFirst(9))
+            }
+            found.end = sample.time
+            return true
+        }
+        return found
+    }
+
+    /// What waits was said to a process that has ended: after the last of it nobody listened.
+    mutating func noteEndOfWaiting(boot: String) {
+        guard let waitingSeries, let beatSeries else { return }
+        let found = waitingValues(boot: boot, in: waitingSeries)
+        guard let last = found.values.map(\.moment).max() else { return }
+        let mark = WaitingValue(boot: boot, series: beatSeries.raw, moment: last, value: .text(Self.offReason))
+        for text in mark.texts { store.append(waitingSeries, found.end, .text(text)) }
+    }
+
     /// Gives values that wait their times; how many. Where a process died on the way, the same times again, so that the
     /// store knows them for the same samples.
     mutating func restamp(boot: String, at now: Now) -> Int {
         guard let waitingSeries else { return 0 }
-        var values: [WaitingValue] = []
-        var begun: [WaitingValue.Place: String] = [:]
-        var foreign = 0
-        var offset: Int64?
-        var end = Instant.distantPast
-        store.scan(waitingSeries, from: .distantPast, to: .distantFuture) { sample in
-            end = sample.time
-            guard case .text(let text) = sample.value else { return true }
-            if text == "settled" {
-                (values, foreign, offset) = ([], 0, nil)
-            } else if let value = WaitingValue(text, &begun) {
-                if value.boot == boot { values.append(value) } else { foreign += 1 }
-            } else if text.hasPrefix("settling ") {
-                offset = Int64(text.dropFirst(9))
-            }
-            return true
-        }
-        guard !values.isEmpty || foreign > 0 else { return 0 }
-        if foreign > 0 {
+        let found = waitingValues(boot: boot, in: waitingSeries)
+        guard !found.values.isEmpty || found.foreign > 0 else { return 0 }
+        if found.foreign > 0 {
             act(
                 .log(
                     .error,
-                    "\(foreign) samples are left out: they are of a start of this computer in which its clock was never set, and nobody can tell when that was"
+                    "\(found.foreign) samples are left out: they are of a start of this computer in which its clock was never set, and nobody can tell when that was"
                 ))
-            tally.undated += foreign
+            tally.undated += found.foreign
         }
-        let shift = offset ?? now.wall.milliseconds - Self.milliseconds(now.moment)
-        let place = max(now.wall, end + .milliseconds(1))
-        if offset == nil { store.append(waitingSeries, end, .text("settling \(shift)")) }
-        firstDated = values.map(\.moment).min().map { Instant(milliseconds: $0 + shift) }
-        for value in values {
+        let shift = found.offset ?? now.wall.milliseconds - Self.milliseconds(now.moment)
+        let place = max(now.wall, found.end + .milliseconds(1))
+        if found.offset == nil { store.append(waitingSeries, found.end, .text("settling \(shift)")) }
+        firstDated = found.values.map(\.moment).min().map { Instant(milliseconds: $0 + shift) }
+        for value in found.values {
             store.append(SeriesID(raw: value.series), Instant(milliseconds: value.moment + shift), value.value)
         }
         store.append(waitingSeries, place, .text("settled"))
-        return values.count
+        return found.values.count
     }
 }
 

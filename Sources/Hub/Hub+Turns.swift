@@ -154,8 +154,9 @@ extension Hub {
             devices[index].memorySeries = (try? store.series(key, unit: nil, kind: .event)) ?? nil
         }
         // The newest by its time is what is recalled: also where several came at once, or the clock was set back meanwhile.
-        var place = time
-        if let last = devices[index].memory?.at, last >= time, last < time + .hours(24) {
+        // While the time is not known it stands behind all that is dated, and never where something may be dated later.
+        var place = waiting?.place ?? time
+        if let last = devices[index].memory?.at, last >= place, last < place + .hours(24) {
             place = last + .milliseconds(1)
         }
         devices[index].memory = (memory, place)

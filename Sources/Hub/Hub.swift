@@ -121,6 +121,7 @@ package struct Hub {
         openSeries()
         openSlotSeries()
         recallMemories(at: now.wall)
+        noteEndOfWaiting(boot: boot)
         if let doubt {
             wait(doubt, boot: boot)
         } else {

@@ -106,10 +106,11 @@ struct MachineKnowledge {
     /// How much energy was drawn in doubt in [from, to), or so near that it can be booked there.
     func doubtful(from: Instant, to: Instant, _ energy: (Instant) -> Double) -> Double {
         doubts.reduce(0) { sum, doubt in
-            guard doubt.to > from, doubt.from < to else { return sum }
-            // What was in doubt may be booked anywhere between the values around it.
+            // What was in doubt may be booked anywhere between the values around it, which are far apart where those
+            // between them were lost.
             let begin = counters.last { $0.arrived <= doubt.drawn.from }?.said ?? doubt.drawn.from
             let end = counters.first { $0.arrived >= doubt.drawn.to }?.arrived ?? doubt.drawn.to
+            guard max(doubt.to, end) > from, min(doubt.from, begin) < to else { return sum }
             return sum + energy(end) - energy(begin)
         }
     }

@@ -145,6 +145,38 @@ private func read(_ seconds: Int64, _ wall: Instant) -> Now {
         #expect(samples(again, "power").count == 60)
     }
 
+    /// The process dies while samples wait, after others that have their times: what it heard until then counts, and what
+    /// happened between the last of it and the next word nobody knows.
+    @Test func whileNobodyListenedNothingIsKnown() throws {
+        let region = try region()
+        var gateway = try hub(region, at: read(0, noon), doubt: nil, boot: "a")
+        say(400, 0, to: &gateway, at: read(1, noon + .seconds(1)))
+        _ = try gateway.store.commit()
+        // A quarter of an hour later, after a cut of the power, at noon by the computer's clock. Its plug tells who it is.
+        let wrong = noon
+        gateway = try hub(region, at: read(10, wrong), doubt: .notSynchronised, boot: "b")
+        let (before, told) = (gateway.store.newest, #"{"id":"plug","model":"SHPLG-S","mac":"8CAAB57A11C2"}"#)
+        for second in Int64(100)...220 {
+            let now = read(second, wrong + .seconds(second - 10))
+            say(400, 10 + Int(second), to: &gateway, at: now)
+            guard second == 160 else { continue }
+            let payload = Array(told.utf8)
+            gateway.message(
+                payload.span, topic: "shellies/plug/announce", isRetained: false, broker: 0, at: now)
+        }
+        _ = try gateway.store.commit()
+        gateway = try hub(region, at: read(250, wrong + .seconds(240)), doubt: .notSynchronised, boot: "b")
+        let newest = try #require(gateway.store.newest)
+        #expect(newest - (try #require(before)) < .seconds(1), "nothing stands where it cannot be dated")
+        say(400, 300, to: &gateway, at: read(280, wrong + .seconds(270)))
+        let start = noon + .minutes(15)
+        let known = read(290, start + .seconds(290))
+        gateway.clockIsKnown(at: known)
+        gateway.settle(at: known)
+        let slot = gateway.sum(of: 0, from: start, to: start + .minutes(15))
+        #expect(slot[.running] == 120_000 + 10_000, "\(slot)")
+    }
+
     /// The internet is away and the gateway is started again: the computer's clock was right before, and still is. Set
     /// wrong meanwhile, it is not followed at once; and after another start of the computer nothing is known.
     @Test func aClockThatWasBelievedStillIs() throws {

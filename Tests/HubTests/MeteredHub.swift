@@ -33,6 +33,7 @@ struct MeteredHub {
                 topic: sensors/power
                 precision: ms
                 values: [{ channel: power, field: w, unit: W }, { channel: energy, field: wh, unit: Wh, resolution: 1 mWh }]
+              - { id: plug, driver: shelly-gen1, mqtt: main, topic: shellies/plug }
             machines:
               - { id: saw, class: woodwork, devices: [meter], \(machine)
                   usage: { from: power, idle_below: 5 W, running_above: 60 W, dwell: 20 s\(usage) } }
