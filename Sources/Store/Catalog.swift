@@ -19,19 +19,20 @@ struct Catalog {
     private struct Page {
         var members: [UInt16] = []
         var generation: UInt64 = 0
-        var durable: Int?
-        var syncing: Int?
-        var open: Int?
+        /// Slots, 0…2.
+        var durable: Int8?
+        var syncing: Int8?
+        var open: Int8?
         var isDirty = false
         /// The durable content stands in the file only once.
         var wantsCopy = false
         var isCopy = false
         /// The last write to this slot was refused.
-        var refused: Int?
+        var refused: Int8?
 
         /// Neither durable nor on its way there; one that was refused only where there is no other.
-        var freeSlot: Int? {
-            let free = (0..<Layout.catalogSlots).filter { $0 != durable && $0 != syncing }
+        var freeSlot: Int8? {
+            let free = (0..<Int8(Layout.catalogSlots)).filter { $0 != durable && $0 != syncing }
             return free.first { $0 != refused } ?? free.first
         }
     }
@@ -50,9 +51,7 @@ struct Catalog {
 
     private var pages: [Page]
     private let limit: Int
-    /// By number.
-    private(set) var infos: [SeriesInfo?] = []
-    private var numbers = SeriesIndex([])
+    private var names = SeriesNames()
     private(set) var count = 0
     /// As they are or will be on the disk.
     private(set) var drops = Drops()
@@ -66,30 +65,31 @@ struct Catalog {
     /// Something is written that no sync has covered.
     var isUnsynced: Bool { pages.contains { $0.open != nil || $0.syncing != nil } }
 
-    func number(_ key: SeriesKey) -> UInt16? { numbers.number(key, infos) }
+    /// By number; nil where no series has it.
+    var infos: LazyMapCollection<Range<Int>, SeriesInfo?> { (0..<names.end).lazy.map { [names] in names[$0] } }
 
-    func info(_ number: UInt16) -> SeriesInfo? { Int(number) < infos.count ? infos[Int(number)] : nil }
+    func number(_ key: SeriesKey) -> UInt16? { names.number(key) }
+
+    func info(_ number: UInt16) -> SeriesInfo? { names[Int(number)] }
 
     /// What kind of values a series has, without a copy of its names; nil where there is none.
-    func kind(_ number: UInt16) -> Kind? { Int(number) < infos.count ? infos[Int(number)]?.kind : nil }
+    func kind(_ number: UInt16) -> Kind? { names.kind(Int(number)) }
 
     /// Whether there is such a series; without a copy of what its name is.
-    func has(_ number: UInt16) -> Bool { Int(number) < infos.count && infos[Int(number)] != nil }
+    func has(_ number: UInt16) -> Bool { kind(number) != nil }
 
     /// No series gets a number below again: samples without a name have it.
-    mutating func reserve(below number: Int) {
-        if number > infos.count { infos.append(contentsOf: repeatElement(nil, count: number - infos.count)) }
-    }
+    mutating func reserve(below number: Int) { names.reserve(below: number) }
 
     /// nil where there is no room for another.
     mutating func add(_ key: SeriesKey, unit: Unit?, kind: Kind) -> UInt16? {
-        guard count < limit, infos.count < Layout.highestSeries,
+        guard count < limit, names.end < Layout.highestSeries,
             let page = pages.firstIndex(where: { $0.members.count < Layout.entriesPerCatalogPage })
         else { return nil }
-        let number = UInt16(infos.count)
-        insert(SeriesInfo(id: SeriesID(raw: UInt32(number)), key: key, unit: unit, kind: kind), number, page)
+        let number = UInt16(names.end)
+        insert(number, key, unit, kind, page)
         // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
-        numbers.add(key, number, infos)
+        names.find(number)
         pages[page].isDirty = true
         return number
     }
@@ -97,27 +97,17 @@ struct Catalog {
     /// All series of this name, those of earlier units, too; false where the new name is taken or the old one unknown.
     mutating func rename(_ old: SeriesKey, to new: SeriesKey) -> Bool {
         guard number(new) == nil, number(old) != nil else { return false }
-        for index in pages.indices {
-            for number in pages[index].members where infos[Int(number)]?.key == old {
-                infos[Int(number)] = infos[Int(number)].map {
-                    SeriesInfo(id: $0.id, key: new, unit: $0.unit, kind: $0.kind)
-                }
-                pages[index].isDirty = true
-            }
+        for index in pages.indices where pages[index].members.contains(where: { names[Int($0)]?.key == old }) {
+            pages[index].isDirty = true
         }
-        numbers = SeriesIndex(infos)
+        names.rename(old, to: new)
         return true
     }
 
-    /// Without its name, which the caller sees to.
-    private mutating func insert(_ info: SeriesInfo, _ number: UInt16, _ page: Int) {
-        if Int(number) == infos.count {
-            infos.append(info)
-        } else {
-            reserve(below: Int(number) + 1)
-            guard infos[Int(number)] == nil else { return }
-            infos[Int(number)] = info
-        }
+    /// The name does not mean it yet; the caller sees to that.
+    private mutating func insert(_ number: UInt16, _ key: SeriesKey, _ unit: Unit?, _ kind: Kind, _ page: Int) {
+        guard !has(number) else { return }
+        names.name(number, key, unit: unit, kind: kind)
         pages[page].members.append(number)
         count += 1
     }
@@ -133,7 +123,7 @@ struct Catalog {
 
     struct Write {
         fileprivate let logical: Int
-        fileprivate let slot: Int
+        fileprivate let slot: Int8
         let page: Int
         let generation: UInt64
         var body: [UInt8]
@@ -150,7 +140,7 @@ struct Catalog {
             let (body, used) = encode(page.members, isFirst: logical == 0)
             due.append(
                 Write(
-                    logical: logical, slot: slot, page: layout.catalogPage(logical, slot: slot),
+                    logical: logical, slot: slot, page: layout.catalogPage(logical, slot: Int(slot)),
                     generation: page.generation + 1, body: body, used: used))
         }
         return due
@@ -199,7 +189,7 @@ struct Catalog {
     private func encode(_ members: [UInt16], isFirst: Bool) -> (body: [UInt8], used: Int) {
         var bytes = [UInt8](repeating: 0, count: PageHeader.size)
         for number in members {
-            guard let info = infos[Int(number)] else { continue }
+            guard let info = names[Int(number)] else { continue }
             bytes += Catalog.entry(
                 number, UInt8(Catalog.kinds.firstIndex(of: info.kind) ?? 0),
                 [info.unit?.rawValue ?? "", info.key.device, info.key.channel])
@@ -231,12 +221,12 @@ struct Catalog {
     }
 
     /// After all pages are loaded: the names.
-    mutating func finishLoading() { numbers = SeriesIndex(infos) }
+    mutating func finishLoading() { names.findAll() }
 
     /// Takes the newest of a logical page's sound slots. Afterwards, `finishLoading`.
     mutating func load(_ logical: Int, slot: Int, _ header: PageHeader, _ bytes: [UInt8], copies: Int) {
         pages[logical].generation = header.sequence
-        pages[logical].durable = slot
+        pages[logical].durable = Int8(slot)
         pages[logical].wantsCopy = copies < 2
         var at = PageHeader.size
         let end = PageHeader.size + header.used
@@ -263,11 +253,8 @@ struct Catalog {
                 pages[logical].members.count < Layout.entriesPerCatalogPage
             else { return }
             insert(
-                SeriesInfo(
-                    id: SeriesID(raw: UInt32(number)), key: SeriesKey(device: device, channel: channel),
-                    unit: unitLength > 8 ? nil : Catalog.units.first { $0.word == word }?.unit,
-                    kind: Catalog.kinds[kind]),
-                number, logical)
+                number, SeriesKey(device: device, channel: channel),
+                unitLength > 8 ? nil : Catalog.units.first { $0.word == word }?.unit, Catalog.kinds[kind], logical)
         }
     }
 }
