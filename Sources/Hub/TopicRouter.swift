@@ -11,16 +11,18 @@ package struct TopicRouter: Sendable {
         package let source: Source
     }
 
-    /// A topic that was looked up before.
+    /// A topic that was looked up before. Nearly always one device hears it.
     private struct Known {
-        var hash: UInt64 = 0
-        var topic: [UInt8] = []
-        var routes: [Route] = []
+        var hash: UInt64
+        var first: Route
+        var others: [Route]
     }
 
     private let tree: FilterTree
-    /// Pairs of places, the one filled last first.
-    private var known: [Known]
+    /// In the order in which they came.
+    private var known: [Known] = []
+    /// Pairs of places, the one filled last first: an index into `known` plus one, 0 for none.
+    private var places: [UInt16]
     private let sets: UInt64
 
     /// The filters of each device, by its index.
@@ -31,24 +33,34 @@ package struct TopicRouter: Sendable {
         // A device speaks on about half of the topics that it listens to.
         while 2 * sets < min(filters, 16_384) { sets *= 2 }
         self.sets = UInt64(sets)
-        known = [Known](repeating: Known(), count: 2 * sets)
+        places = [UInt16](repeating: 0, count: 2 * sets)
     }
 
     /// The most topics whose answers are kept.
-    package var capacity: Int { known.count }
+    package var capacity: Int { places.count }
 
     /// Where the routes of a topic stand until the next call; nil where nobody hears it.
     package mutating func find(_ topic: borrowing Span<UInt8>) -> Int? {
         let hash = Self.hash(topic)
         let first = Int(truncatingIfNeeded: (hash >> 32) & (sets - 1)) * 2
-        if known[first].hash == hash, Self.equal(known[first].topic, topic) { return first }
-        if known[first + 1].hash == hash, Self.equal(known[first + 1].topic, topic) { return first + 1 }
+        if let place = place(first, hash, topic) ?? place(first + 1, hash, topic) { return place }
         return learn(topic, hash, first)
     }
 
-    package func count(_ place: Int) -> Int { known[place].routes.count }
+    /// What is kept at a place, if that is of this topic.
+    private func place(_ index: Int, _ hash: UInt64, _ topic: borrowing Span<UInt8>) -> Int? {
+        let place = Int(places[index]) - 1
+        guard place >= 0, known[place].hash == hash, Self.equal(known[place].first.source.topic.utf8.span, topic) else {
+            return nil
+        }
+        return place
+    }
 
-    package subscript(place: Int, index: Int) -> Route { known[place].routes[index] }
+    package func count(_ place: Int) -> Int { 1 + known[place].others.count }
+
+    package subscript(place: Int, index: Int) -> Route {
+        index == 0 ? known[place].first : known[place].others[index - 1]
+    }
 
     private mutating func learn(_ topic: borrowing Span<UInt8>, _ hash: UInt64, _ first: Int) -> Int? {
         let bytes = topic.indices.map { topic[$0] }
@@ -57,9 +69,14 @@ package struct TopicRouter: Sendable {
         let routes = heard.map {
             Route(device: $0.device, source: Source(topic: text, subscription: $0.subscription, isRetained: false))
         }
-        known[first + 1] = known[first]
-        known[first] = Known(hash: hash, topic: bytes, routes: routes)
-        return first
+        let new = Known(hash: hash, first: routes[0], others: Array(routes.dropFirst()))
+        // The older of the two gives way.
+        let given = Int(places[first + 1]) - 1
+        places[first + 1] = places[first]
+        if given >= 0 { known[given] = new } else { known.append(new) }
+        let place = given >= 0 ? given : known.count - 1
+        places[first] = UInt16(place + 1)
+        return place
     }
 
     /// FNV-1a on every second byte twice over, so that two multiplications run side by side.
@@ -74,11 +91,10 @@ package struct TopicRouter: Sendable {
         }
         if at < topic.count { even = (even ^ UInt64(topic[at])) &* 0x100_0000_01B3 }
         let mixed = (even ^ (odd << 29 | odd >> 35)) &* 0x9E37_79B9_7F4A_7C15
-        // 0 stands for a place without a topic.
-        return mixed | 1
+        return mixed
     }
 
-    private static func equal(_ known: [UInt8], _ topic: borrowing Span<UInt8>) -> Bool {
+    private static func equal(_ known: borrowing Span<UInt8>, _ topic: borrowing Span<UInt8>) -> Bool {
         guard known.count == topic.count else { return false }
         for index in known.indices where known[index] != topic[index] { return false }
         return true
