@@ -1,11 +1,17 @@
-// The body of a journal page: samples in order of arrival.
+// The body of a journal page since format 4: samples in order of arrival.
 //
 //     base time i64, then for each sample
-//     varint zigzag(series − series of the sample before)
-//     varint zigzag(time − time of the sample before)
-//     varint code: low three bits 0 unknown, 1 number as its 64 bits, 2 text, 3…7 a decimal with 0…4 places,
-//                  the rest the length of the text or zigzag(whole number)
-//     [8 bytes of the number | the text's bytes]
+//     control u8: bits 0…2 mark   3…5 bytes of the number   6…7 way of the steps:
+//                 0 series before plus one, the same time as the sample before
+//                 1 series before plus one, u8 zigzag(time − time of the sample before)
+//                 2 series before plus one, the same in three bytes, low ones first
+//                 3 varint zigzag(series − series of the sample before), varint zigzag(time step)
+//     the steps
+//     the number, low bytes first:
+//       mark 0…4  zigzag(whole number) of a decimal with so many places
+//            5    eight bytes, the bits of a double; bits 3…5 of the control are 0
+//            6    unknown, no bytes
+//            7    length of a text, followed by it
 //
 // A length of 128 or more is no text but 128 × (1 + tier) + number of fields: then the time is the start of a record of
 // a tier (0 slots, 1 days), and its fields follow, each a varint of zigzag.
@@ -70,78 +76,67 @@ struct JournalPage {
     private mutating func putDecimals(
         _ records: borrowing Span<PackedRecord>, from first: Int, _ base: Int64, _ page: inout MutableSpan<UInt8>
     ) -> Int {
-        var index = first
         // Of its own, so that it stays in registers.
-        var (at, series, time) = (UInt32(self.at), self.series, self.time)
-        var (earliest, latest) = (header.firstTime, header.lastTime)
+        var (at, series, offset) = (UInt32(self.at), self.series, time &- base)
+        var (earliest, latest) = (header.firstTime &- base, header.lastTime &- base)
+        if header.firstTime > header.lastTime { (earliest, latest) = (.max, .min) }
+        var index = first
         while index < records.count, Int(at) + JournalPage.most <= page.count {
             let record = records[index]
-            let recordTime = base &+ record.offset
-            let step = zigzag(recordTime &- time)
-            guard record.isDecimal, step < 1 << 35, record.number < 1 << 53 else { break }
-            let code = record.number << 3 | (3 &+ record.mark)
-            let seriesStep = zigzag(Int64(record.series) &- Int64(series))
-            if (seriesStep | step) < 128 {
-                // Nearly always: a byte each.
-                let (value, length) = JournalPage.varint(code)
-                page[Int(at)] = UInt8(truncatingIfNeeded: seriesStep)
-                page[Int(at) &+ 1] = UInt8(truncatingIfNeeded: step)
-                JournalPage.put(value, &page, at &+ 2)
-                at &+= UInt32(truncatingIfNeeded: 2 &+ length)
+            let number = record.number
+            let step = zigzag(record.offset &- offset)
+            guard record.isDecimal else { break }
+            let length = UInt32(truncatingIfNeeded: 71 &- number.leadingZeroBitCount) >> 3
+            let control = record.mark | UInt64(length) << 3
+            if record.series == series &+ 1, step < 1 << 24 {
+                // Nearly always. How long steps and numbers are nobody can guess, so it is done without a branch.
+                let isLong: UInt32 = step < 256 ? 0 : 1
+                let way = isLong &+ (step == 0 ? 0 : 1)
+                JournalPage.put(control | UInt64(way) << 6 | step << 8, &page, at)
+                at &+= 1 &+ way &+ isLong
             } else {
-                // Series and time take eight bytes together.
-                let (place, placeLength) = JournalPage.varint(seriesStep)
-                let (moment, momentLength) = JournalPage.varint(step)
-                JournalPage.put(place | moment &<< (placeLength &* 8), &page, at)
-                at &+= UInt32(truncatingIfNeeded: placeLength &+ momentLength)
-                let (value, valueLength) = JournalPage.varint(code)
-                JournalPage.put(value, &page, at)
-                at &+= UInt32(truncatingIfNeeded: valueLength)
+                at = JournalPage.put(control, zigzag(Int64(record.series) &- Int64(series)), step, &page, at)
             }
+            JournalPage.put(number, &page, at)
+            at &+= length
             series = record.series
-            time = recordTime
-            earliest = min(earliest, time)
-            latest = max(latest, time)
+            offset = record.offset
+            earliest = min(earliest, offset)
+            latest = max(latest, offset)
             index &+= 1
         }
-        (self.at, self.series, self.time) = (Int(at), series, time)
-        (header.firstTime, header.lastTime) = (earliest, latest)
+        (self.at, self.series, self.time) = (Int(at), series, base &+ offset)
+        if index > first { (header.firstTime, header.lastTime) = (base &+ earliest, base &+ latest) }
         return index
     }
 
-    /// A number below 2^56 as varint, low byte first, and how many bytes that takes. Nobody can guess that, so it is
-    /// done without a branch.
-    @inline(__always)
-    private static func varint(_ value: UInt64) -> (word: UInt64, length: UInt64) {
-        // Halves of 28 bits, quarters of 14, and then seven bits a byte.
-        var word = (value & 0x00FF_FFFF_F000_0000) << 4 | value & 0x0FFF_FFFF
-        word = (word & 0x0FFF_C000_0FFF_C000) << 2 | word & 0x0000_3FFF_0000_3FFF
-        word = (word & 0x3F80_3F80_3F80_3F80) << 1 | word & 0x007F_007F_007F_007F
-        // The number of the highest bit by seven; 9 / 64 is near enough.
-        let more = UInt64(truncatingIfNeeded: ((63 &- (value | 1).leadingZeroBitCount) &* 9 &+ 9) >> 6)
-        word |= 0x8080_8080_8080_8080 & ((1 &<< (more &* 8)) &- 1)
-        // Nothing stands above. Without these words the compiler thinks about the highest byte, and makes eight stores.
-        return (word & (UInt64.max &>> (56 &- more &* 8)), more &+ 1)
+    /// The control and both steps, the fourth way; gives the place after them.
+    @inline(never)
+    private static func put(
+        _ control: UInt64, _ series: UInt64, _ time: UInt64, _ page: inout MutableSpan<UInt8>, _ start: UInt32
+    ) -> UInt32 {
+        var at = Int(start)
+        page[at] = UInt8(truncatingIfNeeded: control | 3 << 6)
+        at &+= 1
+        putVarint(series, &page, &at)
+        putVarint(time, &page, &at)
+        return UInt32(truncatingIfNeeded: at)
     }
 
-    /// Eight bytes, low ones first; what is too much are zeros where zeros are. The compiler makes one store of them
-    /// where it sees that none is beyond the end.
+    /// Eight bytes, low ones first; what is too much are zeros where zeros are. It is checked that the page has them; what
+    /// the language takes for unsafe is that a type might not allow every bit, which bytes do.
     @inline(__always)
     private static func put(_ word: UInt64, _ page: inout MutableSpan<UInt8>, _ at: UInt32) {
-        let at = Int(at)
-        guard page.count >= at + 8 else { return }
-        page[at + 0] = UInt8(truncatingIfNeeded: word)
-        page[at + 1] = UInt8(truncatingIfNeeded: word >> 8)
-        page[at + 2] = UInt8(truncatingIfNeeded: word >> 16)
-        page[at + 3] = UInt8(truncatingIfNeeded: word >> 24)
-        page[at + 4] = UInt8(truncatingIfNeeded: word >> 32)
-        page[at + 5] = UInt8(truncatingIfNeeded: word >> 40)
-        page[at + 6] = UInt8(truncatingIfNeeded: word >> 48)
-        page[at + 7] = UInt8(truncatingIfNeeded: word >> 56)
+        var bytes = unsafe page.mutableBytes
+        bytes.storeBytes(of: word.littleEndian, toByteOffset: Int(at), as: UInt64.self)
     }
 
-    /// Without its text a sample takes so many bytes.
-    private static let most = 22
+    private static let double: UInt64 = 5
+    private static let unknown: UInt64 = 6
+    private static let text: UInt64 = 7
+
+    /// Without its text or fields a sample takes so many bytes.
+    private static let most = 24
 
     private func hasRoom(for record: Record, _ head: Head, _ end: Int) -> Bool {
         switch record.tag {
@@ -152,25 +147,28 @@ struct JournalPage {
     }
 
     private mutating func putAny(_ record: Record, _ head: Head, _ page: inout MutableSpan<UInt8>) {
-        put(zigzag(Int64(record.series) &- Int64(series)), &page)
-        put(zigzag(record.time &- time), &page)
+        var (mark, number, length) = (JournalPage.unknown, UInt64(0), 0)
         switch record.tag {
         case .number where record.places < Record.noPlaces:
-            put(zigzag(Int64(bitPattern: record.bits)) << 3 | UInt64(3 + record.places), &page)
-        case .number:
-            put(1, &page)
-            JournalPage.put(record.bits, &page, UInt32(at))
-            at += 8
-        case .unknown, .lost: put(0, &page)
+            (mark, number) = (UInt64(record.places), zigzag(Int64(bitPattern: record.bits)))
+        case .number: (mark, number, length) = (JournalPage.double, record.bits, 8)
+        case .unknown, .lost: break
+        case .text: (mark, number) = (JournalPage.text, UInt64(head.texts[Int(record.bits)].utf8.count))
         case .tier:
             let item = head.tierItems[Int(record.bits)]
             header.holds(item.tier)
-            put(UInt64(128 * (1 + Int(item.tier.rawValue)) + item.fields.count) << 3 | 2, &page)
-            for field in item.fields { put(zigzag(field), &page) }
-        case .text:
-            let text = head.texts[Int(record.bits)].utf8
-            put(UInt64(text.count) << 3 | 2, &page)
-            for byte in text {
+            (mark, number) = (JournalPage.text, UInt64(128 * (1 + Int(item.tier.rawValue)) + item.fields.count))
+        }
+        if mark != JournalPage.double { length = (71 - number.leadingZeroBitCount) >> 3 }
+        let place = JournalPage.put(
+            mark | UInt64(length & 7) << 3, zigzag(Int64(record.series) &- Int64(series)),
+            zigzag(record.time &- time), &page, UInt32(at))
+        JournalPage.put(number, &page, place)
+        at = Int(place) + length
+        if record.tag == .tier {
+            for field in head.tierItems[Int(record.bits)].fields { JournalPage.putVarint(zigzag(field), &page, &at) }
+        } else if record.tag == .text {
+            for byte in head.texts[Int(record.bits)].utf8 {
                 page[at] = byte
                 at += 1
             }
@@ -181,7 +179,7 @@ struct JournalPage {
         header.lastTime = max(header.lastTime, time)
     }
 
-    private mutating func put(_ value: UInt64, _ page: inout MutableSpan<UInt8>) {
+    private static func putVarint(_ value: UInt64, _ page: inout MutableSpan<UInt8>, _ at: inout Int) {
         var rest = value
         while rest >= 0x80 {
             page[at] = UInt8(truncatingIfNeeded: rest) | 0x80
@@ -205,68 +203,5 @@ struct JournalPage {
         checked = at
         header.write(to: &bytes, page: page, identity: identity, layout: layout, region, checked: checksum)
         return bytes
-    }
-
-    enum Content {
-        case value(StoredValue)
-        case tier(TierItem)
-    }
-
-    /// Calls `body` with each sample of a page whose checksums are right; false where it cannot be decoded.
-    static func decode(
-        _ page: [UInt8], _ header: PageHeader, _ body: (UInt64, UInt16, Int64, Content) -> Void
-    ) -> Bool {
-        let bytes = page.span
-        var at = PageHeader.size + 8
-        let end = min(PageHeader.size + header.used, bytes.count)
-        var time = Int64(bitPattern: page.integer(UInt64.self, at: PageHeader.size))
-        var series: Int64 = 0
-        var ordinal = header.first
-        while ordinal < header.end {
-            guard let seriesStep = ChunkReader.varint(bytes, &at, end),
-                let timeStep = ChunkReader.varint(bytes, &at, end), let code = ChunkReader.varint(bytes, &at, end)
-            else { return false }
-            series = series &+ unzigzag(seriesStep)
-            time = time &+ unzigzag(timeStep)
-            guard (0...Int64(UInt16.max)).contains(series), let content = content(code, page, &at, end) else {
-                return false
-            }
-            body(ordinal, UInt16(truncatingIfNeeded: series), time, content)
-            ordinal &+= 1
-        }
-        return true
-    }
-
-    /// What a code means, with the bytes behind it; nil where these end too soon.
-    @inline(__always)
-    private static func content(_ code: UInt64, _ page: [UInt8], _ at: inout Int, _ end: Int) -> Content? {
-        if code & 7 > 2 { return .value(.number(Decimal.number(unzigzag(code >> 3), places: Int(code & 7) &- 3))) }
-        switch code & 7 {
-        case 0: return .value(.unknown)
-        case 1:
-            guard at + 8 <= end else { return nil }
-            defer { at += 8 }
-            return .value(.number(Double(bitPattern: page.integer(at: at))))
-        default:
-            guard code >> 3 < 128 else { return tierItem(page, code >> 3, &at, end).map(Content.tier) }
-            let length = Int(code >> 3)
-            guard length <= StoredValue.longestText, at + length <= end else { return nil }
-            defer { at += length }
-            return .value(.text(String(decoding: page[at..<at + length], as: UTF8.self)))
-        }
-    }
-
-    private static func tierItem(_ page: [UInt8], _ code: UInt64, _ at: inout Int, _ end: Int) -> TierItem? {
-        let count = Int(clamping: code & 127)
-        guard code >> 7 <= 255, let tier = Tier(rawValue: UInt8(code >> 7 - 1)), count <= TierRecord.mostFields else {
-            return nil
-        }
-        var fields: [Int64] = []
-        fields.reserveCapacity(count)
-        for _ in 0..<count {
-            guard let field = ChunkReader.varint(page.span, &at, end) else { return nil }
-            fields.append(unzigzag(field))
-        }
-        return TierItem(tier: tier, fields: fields)
     }
 }

@@ -32,12 +32,15 @@ struct PageHeader {
 
     static let size = 128
     static let bodySize = Layout.pageSize - size
-    static let format: UInt8 = 3
+    static let format: UInt8 = 4
     /// Formats that are read. The first had neither tiers nor their shares; the second wrote a chunk of the archive sample
-    /// by sample.
-    static let formats: ClosedRange<UInt8> = 1...3
+    /// by sample, the third a sample of the journal as varints.
+    static let formats: ClosedRange<UInt8> = 1...4
     /// Archive pages of this format or later hold chunks as `Chunk.swift` draws them, older ones as `OldChunks.swift`.
     static let firstFormatOfColumns: UInt8 = 3
+    /// Pages of the journal of this format or later hold samples as `JournalPage.swift` draws them, older ones as
+    /// `OldJournal.swift`.
+    static let firstFormatOfControls: UInt8 = 4
     static let magic: UInt32 = 0x5053_4746
 
     var kind: Kind
