@@ -70,7 +70,7 @@ package struct Configuration: Sendable {
         /// Index into `endpoints`, where it is asked over HTTP, alone or beside its link.
         package let endpoint: Int?
         package let driver: any DeviceDriver
-        package let info: DriverInfo
+        package var info: DriverInfo { type(of: driver).info }
         /// How often its turn comes; nil where it is not asked.
         package let every: Duration?
         package let silence: Duration
@@ -79,7 +79,7 @@ package struct Configuration: Sendable {
 
         init(
             id: String, formerID: String?, driverName: String, model: String?, link: Link, endpoint: Int?,
-            driver: any DeviceDriver, info: DriverInfo, every: Duration?, silence: Duration, rating: Double
+            driver: any DeviceDriver, every: Duration?, silence: Duration, rating: Double
         ) {
             self.id = id
             self.formerID = formerID
@@ -88,35 +88,56 @@ package struct Configuration: Sendable {
             self.link = link
             self.endpoint = endpoint
             self.driver = driver
-            self.info = info
             self.every = every
             self.silence = silence
             self.rating = rating
         }
     }
 
-    package struct Machine: Sendable {
-        package var id: String
-        package var name: String
-        package var machineClass: String
+    /// Never changed once it is made, like a device.
+    package final class Machine: Sendable {
+        package let id: String
+        package let name: String
+        package let machineClass: String
         /// Its devices, each for its term: one may come back.
-        package var members: [Member]
+        package let members: [Member]
         /// Indices into `devices`: those of its members, each once.
-        package var devices: [Int]
+        package let devices: [Int]
         /// Those of `devices` whose energy counters are added up.
-        package var energy: [Int]
-        package var source: UsageRule.Source
-        package var itemsPerShot: Int?
+        package let energy: [Int]
+        package let source: UsageRule.Source
+        package let itemsPerShot: Int?
         /// A machine that says itself that it idles, and draws this many watts, contradicts itself.
-        package var disagreesAbove: Double?
+        package let disagreesAbove: Double?
         /// So long it may, before that is an alert.
-        package var disagreesAfter = Duration.minutes(10)
+        package let disagreesAfter: Duration
         /// What its hour counter showed when it was first watched.
-        package var runningBefore = Duration.zero
+        package let runningBefore: Duration
         /// Those of a press that are used; nil for all.
-        package var zones: [String]?
-        package var material: MaterialRule
-        package var scales: [Scale]
+        package let zones: [String]?
+        package let material: MaterialRule
+        package let scales: [Scale]
+
+        init(
+            id: String, name: String, machineClass: String, members: [Member], devices: [Int], energy: [Int],
+            source: UsageRule.Source, itemsPerShot: Int?, disagreesAbove: Double?, disagreesAfter: Duration,
+            runningBefore: Duration, zones: [String]?, material: MaterialRule, scales: [Scale]
+        ) {
+            self.id = id
+            self.name = name
+            self.machineClass = machineClass
+            self.members = members
+            self.devices = devices
+            self.energy = energy
+            self.source = source
+            self.itemsPerShot = itemsPerShot
+            self.disagreesAbove = disagreesAbove
+            self.disagreesAfter = disagreesAfter
+            self.runningBefore = runningBefore
+            self.zones = zones
+            self.material = material
+            self.scales = scales
+        }
     }
 
     /// A channel that weighs something of a machine.

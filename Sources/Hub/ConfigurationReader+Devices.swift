@@ -37,7 +37,7 @@ extension ConfigurationReader {
         configuration.devices.append(
             Configuration.Device(
                 id: id, formerID: formerID, driverName: driverName, model: model, link: link,
-                endpoint: endpoint.map { add($0) }, driver: made.driver, info: made.info, every: interval,
+                endpoint: endpoint.map { add($0) }, driver: made.driver, every: interval,
                 // One missed answer is no silence, however rarely the device is asked.
                 silence: max(limit, (interval ?? .zero) * 3), rating: rating ?? min(25_000, carried / 1.25)))
     }

@@ -113,9 +113,7 @@ extension Hub {
     private mutating func moveTimes(by shift: Duration) {
         for index in devices.indices {
             if let seen = devices[index].lastSeen { devices[index].lastSeen?.wall = seen.wall + shift }
-            devices[index].latest = devices[index].latest.map { latest in
-                latest.map { Latest(value: $0.value, time: $0.time + shift) }
-            }
+            devices[index].latest.move(by: shift)
             if let fault = devices[index].lastFault { devices[index].lastFault = (fault.fault, fault.at + shift) }
         }
         for index in brokers.indices {

@@ -70,7 +70,19 @@ extension Hub {
         }
     }
 
-    func makeUsage(_ machine: Configuration.Machine, start: Instant) -> MachineUsage {
+    /// How each machine's use is told; those that are alike share one rule.
+    func makeRules() -> [CommonRule] {
+        var known: [UsageRule: CommonRule] = [:]
+        return configuration.machines.map { machine in
+            let rule = rule(of: machine)
+            if let common = known[rule] { return common }
+            let common = CommonRule(rule)
+            known[rule] = common
+            return common
+        }
+    }
+
+    private func rule(of machine: Configuration.Machine) -> UsageRule {
         let energy = machine.energy.map { index in
             let device = configuration.devices[index]
             let channel = device.driver.channels.first { $0.name == "energy" }
@@ -78,11 +90,9 @@ extension Hub {
                 watts: device.rating * 1.25, resolution: Int64(max(1, channel?.resolution ?? 1)),
                 wrapsAt: channel?.wrapsAt.map { Int64($0) }, isFloat32: channel?.isFloat32 ?? false)
         }
-        return MachineUsage(
-            UsageRule(
-                source: machine.source, energy: energy, itemsPerShot: machine.itemsPerShot.map(Int64.init),
-                tellers: machine.devices.count, disagreesAbove: machine.disagreesAbove, material: machine.material),
-            start: start)
+        return UsageRule(
+            source: machine.source, energy: energy, itemsPerShot: machine.itemsPerShot.map(Int64.init),
+            tellers: machine.devices.count, disagreesAbove: machine.disagreesAbove, material: machine.material)
     }
 
     func makeDevice(_ device: Configuration.Device, _ parts: [DevicePart]) -> DeviceRuntime {
@@ -91,8 +101,7 @@ extension Hub {
         return DeviceRuntime(
             configuration: device, driver: device.driver, channels: channels, part: always ?? .none(channels),
             terms: always == nil ? parts : [],
-            series: [SeriesID?](repeating: nil, count: channels.count),
-            latest: [Latest?](repeating: nil, count: channels.count))
+            series: [SeriesID?](repeating: nil, count: channels.count), latest: LatestValues(count: channels.count))
     }
 
     /// Finds every series, and makes those that usage follows from. Others are made when their channel speaks: most plugs

@@ -147,7 +147,7 @@ extension Hub {
 
     /// Without inputs where not all that tells about the machine is stored.
     private func beginReplay(_ machine: Int, _ job: SlotMending) -> Replay {
-        var usage = makeUsage(machines[machine].configuration, start: job.begin)
+        var usage = MachineUsage(machines[machine].rule, start: job.begin)
         if let mould = lastMould(of: machine, before: job.begin) {
             if case .text(let name) = mould.value { usage.observe(mould: name, at: mould.time) }
         }

@@ -110,9 +110,9 @@ package struct Hub {
         machines.reserveCapacity(configuration.machines.count)
         devices.reserveCapacity(configuration.devices.count)
         nextTurns = [Moment](repeating: .never, count: configuration.devices.count)
-        for machine in configuration.machines {
+        for (machine, rule) in zip(configuration.machines, makeRules()) {
             machines.append(
-                MachineRuntime(configuration: machine, usage: makeUsage(machine, start: now.wall)))
+                MachineRuntime(configuration: machine, rule: rule, usage: MachineUsage(rule, start: now.wall)))
         }
         for (index, device) in configuration.devices.enumerated() {
             devices.append(makeDevice(device, roles[index]))
@@ -141,7 +141,7 @@ package struct Hub {
 
     /// From here on a machine is to be computed from its samples.
     mutating func forget(_ machine: Int, start: Instant) {
-        machines[machine].usage = makeUsage(machines[machine].configuration, start: start)
+        machines[machine].usage = MachineUsage(machines[machine].rule, start: start)
         machines[machine].checkpoints = []
         machines[machine].unwritten = []
         machines[machine].disorder = nil
@@ -409,7 +409,7 @@ package struct Hub {
         // Its silence is watched from here on.
         if isOnline { due.silence = min(due.silence, lastLook.moment) }
         if !isOnline {
-            devices[index].latest = [Latest?](repeating: nil, count: devices[index].channels.count)
+            devices[index].latest.forget()
             for life in devices[index].validities.indices { devices[index].validities[life].heard = nil }
         }
         if let series = devices[index].onlineSeries {

@@ -143,7 +143,7 @@ extension Hub {
         _ machine: Int, _ windows: [Window]
     ) -> [(window: Window, told: Slot, computed: Slot)] {
         guard let first = windows.first else { return [] }
-        var usage = makeUsage(machines[machine].configuration, start: first.start - Self.warmUp)
+        var usage = MachineUsage(machines[machine].rule, start: first.start - Self.warmUp)
         var done = first.start - Self.warmUp - .milliseconds(1)
         return windows.map { window in
             computed(machine, &usage, after: done, to: window.end)

@@ -49,7 +49,7 @@ struct DeviceRuntime {
     var faults = 0
     var faultsByKind: [Fault.Kind: Int] = [:]
     var lastFault: (fault: Fault, at: Instant)?
-    var latest: [Latest?]
+    var latest: LatestValues
     /// Channels whose values go out of date, by the device's own word; nearly always empty.
     var validities: [ValueLife] = []
     /// How many times in a row it did not answer.
@@ -63,6 +63,63 @@ struct DeviceRuntime {
 package struct Latest: Hashable, Sendable {
     package let value: Value
     package let time: Instant
+}
+
+/// The last value of each channel of a device: 16 bytes each, because nearly all are numbers.
+struct LatestValues: RandomAccessCollection {
+    private struct Entry {
+        /// NaN for what is no number.
+        var number = Double.nan
+        /// `none` where nothing was heard.
+        var time = Entry.none
+
+        static let none = Int64.min
+    }
+
+    private var entries: [Entry]
+    /// States and events; what is no number and does not stand here is stated to be unknown.
+    private var others: [(channel: Int, value: Value)] = []
+
+    init(count: Int) { entries = [Entry](repeating: Entry(), count: count) }
+
+    var startIndex: Int { 0 }
+    var endIndex: Int { entries.count }
+
+    subscript(channel: Int) -> Latest? {
+        get {
+            let entry = entries[channel]
+            guard entry.time != Entry.none else { return nil }
+            let value =
+                entry.number.isNaN
+                ? others.first { $0.channel == channel }?.value ?? .unknown : .number(entry.number)
+            return Latest(value: value, time: Instant(milliseconds: entry.time))
+        }
+        set {
+            if entries[channel].number.isNaN { others.removeAll { $0.channel == channel } }
+            guard let newValue else {
+                entries[channel] = Entry()
+                return
+            }
+            entries[channel].time = newValue.time.milliseconds
+            switch newValue.value {
+            case .number(let number): entries[channel].number = number
+            case .unknown: entries[channel].number = .nan
+            case .state, .event:
+                entries[channel].number = .nan
+                others.append((channel, newValue.value))
+            }
+        }
+    }
+
+    /// Nothing is known any more.
+    mutating func forget() { self = LatestValues(count: count) }
+
+    /// All was heard that much later.
+    mutating func move(by shift: Duration) {
+        for channel in entries.indices where entries[channel].time != Entry.none {
+            entries[channel].time += shift.milliseconds
+        }
+    }
 }
 
 /// How long the last value of a channel is true, and since when.
@@ -113,6 +170,7 @@ struct BrokerRuntime {
 
 struct MachineRuntime {
     let configuration: Configuration.Machine
+    let rule: CommonRule
     var usage: MachineUsage
     /// Which mould somebody put in, for machines that have some.
     var mouldSeries: SeriesID?

@@ -94,14 +94,22 @@ package struct CounterStep: Hashable, Sendable {
 /// Where a value can mean two things, the one is taken that counts less: a value near zero is an old one as well as the
 /// first after a reset, unless the device told when it started.
 package struct CounterMeter: Hashable, Sendable {
-    private let rule: CounterRule
+    private let common: Shared<CounterRule>
+    private var rule: CounterRule { common.value }
     private var last: Int64?
     private var lastTime = Instant.distantPast
     /// What was believed before `lastTime`: values that come in one go are judged from there.
     private var before: Past?
     /// The least value of this counter that was believed since it was first seen, exchanged or reset.
     private var lowest: Int64 = .max
-    private var quarantine: Quarantine?
+    private var quarantine: Quarantine? {
+        get { doubtful.first }
+        set {
+            if let newValue { doubtful = [newValue] } else if !doubtful.isEmpty { doubtful = [] }
+        }
+    }
+    /// One element at most; nearly always there is none, and then it takes no room.
+    private var doubtful: [Quarantine] = []
     /// The newest last; each is lower than the one before.
     private var left: [Left] = []
     /// When the device told that it had started, after the last good value.
@@ -138,7 +146,7 @@ package struct CounterMeter: Hashable, Sendable {
         var counted: Int64
     }
 
-    package init(_ rule: CounterRule) { self.rule = rule }
+    package init(_ rule: CounterRule) { common = Shared(rule) }
 
     /// The last instant at which the counter was understood.
     package var knownUntil: Instant? { last == nil ? nil : lastTime }

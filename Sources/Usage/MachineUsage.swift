@@ -50,7 +50,8 @@ package struct UsageEvent: Hashable, Sendable {
 /// slots, however often somebody looked in between (`advance`). A sample from before others that were heard is used as
 /// well as can be, and `disorder` tells that the slots should be computed again from there, in order.
 package struct MachineUsage: Hashable, Sendable {
-    package let rule: UsageRule
+    private let common: CommonRule
+    package var rule: UsageRule { common.rule }
     package private(set) var events: [UsageEvent] = []
     /// The last known power in W.
     package private(set) var power: Double?
@@ -70,7 +71,8 @@ package struct MachineUsage: Hashable, Sendable {
     var energyQueue: [Energy] = []
     var book = JobBook()
     private var sense: PowerSense
-    private var press: PressSensors
+    /// One element for a press, none for other machines.
+    private var press: [PressSensors]
     private var meters: [CounterMeter]
     /// One element, which copies share until something changes it: most machines have nothing of it.
     private var seldom: [Seldom]
@@ -82,20 +84,17 @@ package struct MachineUsage: Hashable, Sendable {
     /// So late a sample still changes the state that is shown, until everything is computed again in order.
     private static let lateness = Duration.seconds(120)
 
-    package init(_ rule: UsageRule, start: Instant) {
-        self.rule = rule
+    package init(_ rule: UsageRule, start: Instant) { self.init(CommonRule(rule), start: start) }
+
+    package init(_ common: CommonRule, start: Instant) {
+        self.common = common
         timeline = Timeline(start: start)
-        meters = rule.energy.map(CounterMeter.init)
-        seldom = rule.material == MaterialRule() ? Seldom.nothing : [Seldom(rule.material)]
-        tellers = [Bool?](repeating: nil, count: rule.tellers)
-        if case .press(let rule) = rule.source { press = PressSensors(rule) } else { press = PressSensors(PressRule()) }
-        if case .power(let levels) = rule.source {
-            sense = PowerSense(levels)
-            usesPower = true
-        } else {
-            sense = PowerSense(PowerRule(idleBelow: 0, runningAbove: 1, dwell: .zero))
-            usesPower = false
-        }
+        meters = common.meters
+        seldom = common.seldom
+        tellers = [Bool?](repeating: nil, count: common.rule.tellers)
+        press = common.press
+        sense = common.sense
+        if case .power = common.rule.source { usesPower = true } else { usesPower = false }
     }
 
     package var state: MachineState { timeline.state }
@@ -107,7 +106,7 @@ package struct MachineUsage: Hashable, Sendable {
     /// old.
     package var nextChange: Instant? {
         guard case .press = rule.source, timeline.state != .offline else { return usesPower ? sense.due : nil }
-        return press.state(at: timeline.settled).until
+        return press[0].state(at: timeline.settled).until
     }
 
     /// What is looked at after each sample. Mutating, although it changes nothing: otherwise the whole usage is copied, and
@@ -174,7 +173,7 @@ package struct MachineUsage: Hashable, Sendable {
     package mutating func observe(temperature: Double?, zone: String, at time: Instant) {
         guard let time = inOrder(time), case .press = rule.source else { return }
         advance(to: time)
-        press.temperature(zone, temperature, at: time)
+        press[0].temperature(zone, temperature, at: time)
         followPress(at: time)
     }
 
@@ -182,7 +181,7 @@ package struct MachineUsage: Hashable, Sendable {
     package mutating func observe(setpoint: Double?, zone: String, at time: Instant) {
         guard let time = inOrder(time), case .press = rule.source else { return }
         advance(to: time)
-        press.setpoint(zone, setpoint, at: time)
+        press[0].setpoint(zone, setpoint, at: time)
         followPress(at: time)
     }
 
@@ -190,7 +189,7 @@ package struct MachineUsage: Hashable, Sendable {
     package mutating func observe(alarm isOn: Bool, zone: String, at time: Instant) {
         guard let time = inOrder(time), case .press = rule.source else { return }
         advance(to: time)
-        press.alarm(zone, isOn, at: time)
+        press[0].alarm(zone, isOn, at: time)
         followPress(at: time)
     }
 
@@ -200,7 +199,7 @@ package struct MachineUsage: Hashable, Sendable {
             let time = inOrder(time)
         else { return }
         advance(to: time)
-        press.silence(of: zones, shots: shots)
+        press[0].silence(of: zones, shots: shots)
         followPress(at: time)
     }
 
@@ -248,8 +247,8 @@ package struct MachineUsage: Hashable, Sendable {
         if let step { book(step, at: time) }
         guard case .press = rule.source else { return }
         advance(to: place)
-        press.counts(at: place)
-        if let step, step.advance > 0 { press.shot(at: place) }
+        press[0].counts(at: place)
+        if let step, step.advance > 0 { press[0].shot(at: place) }
         followPress(at: place)
     }
 
@@ -283,7 +282,7 @@ package struct MachineUsage: Hashable, Sendable {
     private var weighs: Bool { !rule.material.weighed.isEmpty }
 
     /// The zones of a press that ever spoke.
-    package var zoneNames: [String] { press.zoneNames }
+    package var zoneNames: [String] { press.first?.zoneNames ?? [] }
 
     /// The mould in the machine, where it is known, and since when that is known.
     package var mould: Mould? { seldom[0].material.mould.map { rule.material.moulds[$0] } }
@@ -391,8 +390,8 @@ package struct MachineUsage: Hashable, Sendable {
     private mutating func pass(to time: Instant) {
         if case .press = rule.source, timeline.state != .offline {
             // A press changes by itself when its soak is over or its last shot is old.
-            while let until = press.state(at: timeline.settled).until, until <= time {
-                let (state, reason, _) = press.state(at: until)
+            while let until = press[0].state(at: timeline.settled).until, until <= time {
+                let (state, reason, _) = press[0].state(at: until)
                 enter(state, reason, at: until)
             }
         }
@@ -405,7 +404,7 @@ package struct MachineUsage: Hashable, Sendable {
         power = nil
         disagreesSince = nil
         sense.forget(at: time)
-        press.forget()
+        if !press.isEmpty { press[0].forget() }
     }
 
     private mutating func enter(_ state: MachineState, _ reason: String, isOff: Bool = false, at time: Instant) {
@@ -453,7 +452,7 @@ package struct MachineUsage: Hashable, Sendable {
     }
 
     private mutating func followPress(at time: Instant) {
-        let (state, reason, _) = press.state(at: time)
+        let (state, reason, _) = press[0].state(at: time)
         enter(state, reason, at: time)
     }
 

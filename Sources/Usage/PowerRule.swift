@@ -51,7 +51,8 @@ struct PowerSense: Hashable {
         case falling(since: Instant)
     }
 
-    private let rule: PowerRule
+    private let common: Shared<PowerRule>
+    private var rule: PowerRule { common.value }
     private var phase = Phase.blank
     private var watts = 0.0
     private var latest = Instant.distantPast
@@ -63,7 +64,7 @@ struct PowerSense: Hashable {
     /// A value between the levels means what it meant before, unless the machine was lost for longer.
     private static let memory = Duration.minutes(15)
 
-    init(_ rule: PowerRule) { self.rule = rule }
+    init(_ rule: PowerRule) { common = Shared(rule) }
 
     /// Since when a change is being weighed; nothing after it is certain.
     var hold: Instant? {
