@@ -32,7 +32,7 @@ extension RingStore {
     func mendSlots() {
         guard needsMending else { return }
         needsMending = false
-        openSlots = [OpenSlot](repeating: OpenSlot(), count: catalog.infos.count)
+        openSlots = OpenSlots()
         var touched: Touched = [:]
         for run in archive.runs.suffix(2) {
             let isNewest = run.sequence == archive.runs.last?.sequence
@@ -76,8 +76,8 @@ extension RingStore {
         for number in series {
             let slot = SlotKey(series: UInt16(number), start: start)
             let state = states[slot.series] ?? aggregate(slot.series, start, below: rolledEnd)
-            if touched[number].contains(.newestRun), openSlots[number].isRecorded, !state.isEmpty {
-                openSlots[number] = OpenSlot(state: state, isRecorded: false, seal: 0)
+            if touched[number].contains(.newestRun), openSlots[slot.series]?.isRecorded ?? true, !state.isEmpty {
+                openSlots.put(OpenSlot(state: state, isRecorded: false), slot.series)
                 newestSlot = max(newestSlot, start)
             } else if differs(state, slot) {
                 record(state, slot)

@@ -53,3 +53,8 @@ struct PageCache {
 
     mutating func remember(_ chunks: ChunkReader.Place, at place: Int) { pages[place].place = chunks }
 }
+
+extension RingStore {
+    /// Gives up what was kept of pages that were read, up to a mebibyte: the next question reads them again.
+    package func forgetPages() { cache = PageCache() }
+}

@@ -83,12 +83,11 @@ package final class RingStore {
     /// A page was gone that the ring has come round to: of a snapshot, the answer is none.
     var wasOvertaken = false
 
-    /// By the series' number.
-    var openSlots: [OpenSlot] = []
+    var openSlots = OpenSlots()
     /// Slots are as a crash may have left them. It takes a while to look, so that is done when they are wanted.
     var needsMending = false
     /// How many runs were sealed.
-    var sealNumber = 0
+    var sealNumber: UInt32 = 0
     /// Samples with ordinals below are in the slots.
     var rolledEnd: UInt64 = 0
     var newestSlot = Int64.min

@@ -20,26 +20,23 @@ extension RingStore {
         var known = builder.known(head, below: rolledEnd)
         rolledEnd = max(rolledEnd, sealed)
         guard keepsSlots else { return }
-        if openSlots.count < catalog.infos.count {
-            openSlots.append(contentsOf: repeatElement(OpenSlot(), count: catalog.infos.count - openSlots.count))
-        }
-        sealNumber += 1
+        sealNumber &+= 1
         var late: Set<SlotKey> = []
         for (series, range) in builder.groups where isNumeric(series) {
             let skipped = known.removeValue(forKey: series) ?? 0
             rollUp(builder.columns, range.lowerBound + skipped..<range.upperBound, series, &late)
         }
         for slot in late { makeAnew(slot) }
-        for series in openSlots.indices where !openSlots[series].isRecorded && openSlots[series].seal < sealNumber {
-            openSlots[series].isRecorded = true
-            keep(openSlots[series].state, UInt16(series))
-        }
+        var open = OpenSlots()
+        swap(&open, &openSlots)
+        open.close(before: sealNumber, keep)
+        openSlots = open
         keepDays()
     }
 
     private func rollUp(_ columns: SortedColumns, _ range: Range<Int>, _ series: UInt16, _ late: inout Set<SlotKey>) {
         guard !range.isEmpty else { return }
-        var open = openSlots[Int(series)]
+        var open = openSlots.begun(series)
         let times = columns.times.span.extracting(range)
         let bits = columns.bits.span.extracting(range)
         let marks = columns.marks.span.extracting(range)
@@ -64,18 +61,7 @@ extension RingStore {
         }
         open.seal = sealNumber
         newestSlot = max(newestSlot, open.state.start)
-        openSlots[Int(series)] = open
-    }
-
-    /// The slot that a series was in when it was sealed last.
-    struct OpenSlot {
-        var state = SlotState(start: .min)
-        /// The tier has it as it is here.
-        var isRecorded = true
-        /// The number of the last seal that had samples for it.
-        var seal = 0
-        /// The latest start that the series has been in since the store was opened.
-        var newest = Int64.min
+        openSlots.put(open, series)
     }
 
     struct SlotKey: Hashable {
@@ -109,10 +95,10 @@ extension RingStore {
         } else {
             keep(state, slot.series)
         }
-        let series = Int(slot.series)
-        if series < openSlots.count, openSlots[series].state.start == slot.start {
-            openSlots[series].state = state
-            openSlots[series].isRecorded = true
+        if var open = openSlots[slot.series], open.state.start == slot.start {
+            open.state = state
+            open.isRecorded = true
+            openSlots.put(open, slot.series)
         }
     }
 
@@ -248,8 +234,8 @@ extension RingStore {
         for record in self[.slots].head.records(series, from, to) {
             states.append(SlotState(record) ?? SlotState(start: record.start.milliseconds))
         }
-        if series < openSlots.count, !openSlots[Int(series)].isRecorded {
-            let state = openSlots[Int(series)].state
+        if let open = openSlots[series], !open.isRecorded {
+            let state = open.state
             if state.start >= from, state.start < to, !state.isEmpty { states.append(state) }
         }
         if !RingStore.isRising(states) { states = RingStore.newest(states) }

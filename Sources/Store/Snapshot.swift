@@ -46,7 +46,7 @@ package struct SeriesSnapshot: Sendable {
     fileprivate let head: Head
     fileprivate let archive: ArchiveIndex
     fileprivate let slots: TierStore
-    fileprivate let open: RingStore.OpenSlot?
+    fileprivate let open: OpenSlot?
     fileprivate let rolledEnd: UInt64
     fileprivate let floors: PageFloors
 
@@ -91,7 +91,7 @@ extension RingStore {
         return SeriesSnapshot(
             info: info, from: from, to: to, region: region, layout: layout, identity: identity, catalog: catalog,
             head: own, archive: archive.only(series, first, last), slots: slots,
-            open: series < openSlots.count ? openSlots[Int(series)] : nil, rolledEnd: rolled, floors: floors)
+            open: openSlots[series], rolledEnd: rolled, floors: floors)
     }
 
     /// A store that knows one series and is only asked.
@@ -105,9 +105,7 @@ extension RingStore {
         isRecording = false
         rolledEnd = snapshot.rolledEnd
         guard let open = snapshot.open, !open.isRecorded else { return }
-        let series = Int(snapshot.info.id.raw)
-        openSlots = [OpenSlot](repeating: OpenSlot(), count: series + 1)
-        openSlots[series] = open
+        openSlots.put(open, UInt16(truncatingIfNeeded: snapshot.info.id.raw))
     }
 }
 
