@@ -185,6 +185,7 @@ final class Gateway {
     /// end of a day needed.
     private func scheduleGiveBack(after delay: Model.Duration) {
         loop.after(delay) { [unowned self] in
+            hub.store.forgetPages()
             Memory.giveBack()
             scheduleGiveBack(after: .hours(1))
         }
@@ -289,7 +290,7 @@ final class Gateway {
             onConnection: { [unowned self] isUp, reason in
                 hub.broker(index, isUp: isUp, reason, at: now())
             })
-        client.subscriptions = hub.subscriptions(broker: index)
+        client.standing = { [unowned self] in hub.subscriptions(broker: index) }
         return client
     }
 

@@ -18,12 +18,14 @@ package struct Tasmota: DeviceDriver {
         name: "tasmota", title: "Plugs and meters with Tasmota firmware", link: .mqtt, family: "plugs",
         silence: .seconds(750))
 
-    package let channels: [Channel]
-    package let subscriptions: [String]
+    package var channels: [Channel] { quantities.channels }
+    package var subscriptions: [String] { topics.filters }
+    private let topics: TasmotaTopics
     /// `cmnd/laser/`, where the gateway may ask; nil where it may not.
     private let commandTopic: String?
     /// The relay before the meter: a number from 1, nil for any of them, 0 for none.
-    private let relay: Int?
+    private var relay: Int? { relayNumber.map(Int.init) }
+    private let relayNumber: Int8?
 
     private var quantities: TasmotaReport
     private var relays = TasmotaRelays()
@@ -32,10 +34,10 @@ package struct Tasmota: DeviceDriver {
     package init?(_ setup: inout DeviceSetup, _ problems: inout Problems) {
         guard let settings = TasmotaSettings(&setup, &problems) else { return nil }
         let places = TasmotaReport.Places(phases: settings.phases)
-        channels = places.channels(rating: settings.rating, digits: settings.energyDigits)
-        subscriptions = settings.subscriptions
+        let channels = places.channels(rating: settings.rating, digits: settings.energyDigits)
+        topics = settings.topics
         commandTopic = settings.commandTopic
-        relay = settings.relay
+        relayNumber = settings.relay.map { Int8($0) }
         quantities = TasmotaReport(places: places, channels: channels, outlet: settings.outlet)
     }
 

@@ -5,47 +5,41 @@ struct TasmotaReport {
     let places: Places
     let channels: [Channel]
     /// Which of several outlets or phases is meant, counted from 1; nil for all of them together.
-    let outlet: Int?
+    var outlet: Int? { outletNumber.map(Int.init) }
+    private let outletNumber: UInt8?
+    private var hasToldOfSum = false
+    /// How many channels per phase the last message had.
+    private var phases: UInt8 = 0
     /// The last `power`; nil where it is not known.
     private(set) var lastPower: Double?
-    /// How many channels per phase the last message had.
-    private var phases = 0
-    private var hasToldOfSum = false
     private var identity = Identity()
 
     init(places: Places, channels: [Channel], outlet: Int?) {
         self.places = places
         self.channels = channels
-        self.outlet = outlet
+        outletNumber = outlet.map { UInt8($0) }
     }
 
     /// A channel's place in the list. What Tasmota can give a phase has the channels of its phases after it.
     struct Places {
         /// How many phases have channels; 0 where one phase or outlet is all that there is.
-        let phases: Int
-        let power = 0
-        let voltage: Int
-        let current: Int
-        let frequency: Int
-        let factor: Int
-        let energy: Int
-        let export: Int
+        var phases: Int { Int(number) }
+        private let number: UInt8
+        private var step: Int { 1 + phases }
+        var power: Int { 0 }
+        var voltage: Int { step }
+        var current: Int { 2 * step }
+        var frequency: Int { 3 * step }
+        var factor: Int { frequency + 1 }
+        var energy: Int { factor + step }
+        var export: Int { energy + step }
         var online: Int { export + 1 }
         var relay: Int { export + 2 }
         var uptime: Int { export + 3 }
         var restart: Int { export + 4 }
         var exchange: Int { export + 5 }
 
-        init(phases: Int) {
-            self.phases = phases > 1 ? phases : 0
-            let step = 1 + self.phases
-            voltage = step
-            current = 2 * step
-            frequency = 3 * step
-            factor = frequency + 1
-            energy = factor + step
-            export = energy + step
-        }
+        init(phases: Int) { number = phases > 1 ? UInt8(phases) : 0 }
 
         /// `rating` in W bounds what is plausible; `digits` are those that the plug shows behind the point of a kWh.
         func channels(rating: Double, digits: Int) -> [Channel] {
@@ -81,7 +75,7 @@ struct TasmotaReport {
     /// The relay before the meter was opened: nothing flows now, and the plug does not say so.
     mutating func switchedOff(_ out: inout Outbox) {
         guard lastPower != 0 else { return }
-        for phase in 0...phases { out.report(places.power + phase, of: channels, 0) }
+        for phase in 0...Int(phases) { out.report(places.power + phase, of: channels, 0) }
         lastPower = 0
     }
 
@@ -89,7 +83,7 @@ struct TasmotaReport {
     /// without a meter never. Until then it is not the 0 W of the open relay.
     mutating func switchedOn(_ out: inout Outbox) {
         guard lastPower == 0 else { return }
-        for phase in 0...phases { out.reportUnknown(places.power + phase) }
+        for phase in 0...Int(phases) { out.reportUnknown(places.power + phase) }
         lastPower = nil
     }
 
@@ -112,7 +106,7 @@ struct TasmotaReport {
 
     private mutating func notePower(_ power: PhaseValues) {
         guard power.count > 0 else { return }
-        phases = outlet == nil && power.isList ? min(power.count, places.phases) : 0
+        phases = outlet == nil && power.isList ? UInt8(min(power.count, places.phases)) : 0
         let watts: Double
         if let outlet {
             watts = power[min(outlet, power.count) - 1]

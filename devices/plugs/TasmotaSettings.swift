@@ -1,5 +1,26 @@
 import Model
 
+/// What a plug speaks on. Kept as its layouts, because a lab may have a thousand plugs, and each of their five filters a
+/// layout would be a text of its own.
+struct TasmotaTopics {
+    /// Stands in a layout where the prefix does; no topic may hold it.
+    static let prefix = "\0"
+
+    /// With the plug's topic, and `prefix`: `\0/laser/`.
+    let layouts: [String]
+    let stat: String
+    let tele: String
+
+    var filters: [String] {
+        layouts.flatMap { layout in
+            let parts = layout.utf8.split(separator: 0, omittingEmptySubsequences: false).map { String(Substring($0)) }
+            let stat = parts.joined(separator: stat)
+            let tele = parts.joined(separator: tele)
+            return [tele + "SENSOR", tele + "STATE", tele + "LWT", tele + "INFO3", stat + "+"]
+        }
+    }
+}
+
 /// What the configuration of a device and the profile of its model say, checked.
 ///
 ///     topic: laser                          the plug's own `Topic`
@@ -20,7 +41,7 @@ struct TasmotaSettings {
         case sensor, state, lastWill, restart, answer
     }
 
-    let subscriptions: [String]
+    let topics: TasmotaTopics
     /// nil where the gateway may not ask.
     let commandTopic: String?
     let outlet: Int?
@@ -65,11 +86,8 @@ struct TasmotaSettings {
         // Outlet n is switched by relay n, unless somebody knows better.
         self.relay = relay ?? outlet
         commandTopic = mayAsk && topic != "+" ? Self.fill(layouts[0], prefixes[0], topic) : nil
-        subscriptions = layouts.flatMap { layout in
-            let stat = Self.fill(layout, prefixes[1], topic)
-            let tele = Self.fill(layout, prefixes[2], topic)
-            return [tele + "SENSOR", tele + "STATE", tele + "LWT", tele + "INFO3", stat + "+"]
-        }
+        topics = TasmotaTopics(
+            layouts: layouts.map { Self.fill($0, TasmotaTopics.prefix, topic) }, stat: prefixes[1], tele: prefixes[2])
     }
 
     /// What a message on a subscription is.

@@ -75,6 +75,9 @@ package final class MQTTClient {
         didSet { if subscriptions != oldValue { changeSubscriptions(from: oldValue) } }
     }
 
+    /// Filters beside these, asked for with each connection: thousands of texts need not be kept for that.
+    package var standing: () -> [String] = { [] }
+
     /// Starts to connect. `onConnection` hears of each change, and while there is no connection of each new reason, once.
     /// `onTooLong` hears of each message that was thrown away for its length. Handlers are called on the loop, not before
     /// `init` returns, and `close` may be called in them.
@@ -240,7 +243,7 @@ package final class MQTTClient {
         isUp = true
         session.stopLogging()
         saidReasons = []
-        session.subscribe(subscriptions.filter(MQTTClient.isFilter))
+        session.subscribe((subscriptions + standing()).filter(MQTTClient.isFilter))
         stableTimer = loop.after(MQTTClient.stableAfter) { [self] in attempts = 0 }
         let isKept = session.answer?.isSessionPresent == true
         onConnection(true, isKept ? "\(settings.place) kept our session" : "\(settings.place) accepted us")
