@@ -215,6 +215,21 @@ struct SlotState {
         return slot
     }
 
+    /// Takes into `sum` what `slot(to: end)` says, after what came before.
+    @inline(__always)
+    func add(to sum: inout ChannelSlot, until end: Int64) {
+        guard count > 0 else { return }
+        let isFirst = sum.count == 0
+        sum.min = isFirst ? least : Swift.min(sum.min, least)
+        sum.max = isFirst ? most : Swift.max(sum.max, most)
+        if isFirst { sum.first = first }
+        sum.last = last
+        sum.count += count
+        let length = holds ? Swift.max(0, end &- lastTime) : 0
+        sum.covered = sum.covered + .milliseconds(covered &+ length)
+        sum.integral += length > 0 ? integral + last * Double(length) : integral
+    }
+
     // MARK: - As a record
 
     var record: [Int64] {
@@ -263,8 +278,9 @@ struct SlotState {
         isEmpty = false
         guard fields >= SlotState.fields - 1 else { return }
         count = Int(clamping: field(5))
-        least = number(field(6))
-        most = number(field(7))
+        // Half of all slots are of what stays the same: a division less for each.
+        least = field(6) == field(4) ? last : number(field(6))
+        most = field(7) == field(4) ? last : number(field(7))
         if fields >= SlotState.fields { first = number(field(8)) }
     }
 

@@ -68,10 +68,12 @@ struct Head {
     private(set) var first: UInt64
     private(set) var records = RecordList()
     private(set) var texts: [String] = []
-    /// Of the records with the tag `tier`.
+    /// Of the records with the tag `tier`, whose bits count them from the first there ever was.
     private(set) var tierItems: [TierItem] = []
     /// Of each of these, its ordinal.
     private(set) var tierOrdinals: [UInt64] = []
+    /// So many were there before these.
+    private var itemsBefore = 0
     private var textIndex: [String: Int] = [:]
     private(set) var weight = 0
     /// At this weight the head is full.
@@ -312,7 +314,8 @@ struct Head {
     /// Takes a record of a tier; it weighs nothing, its own limit is that of the tier.
     mutating func append(_ item: TierItem, series: UInt16, start: Int64) {
         tierOrdinals.append(end)
-        records.append(Record(time: start, bits: UInt64(tierItems.count), back: 0, series: series, tag: .tier))
+        records.append(
+            Record(time: start, bits: UInt64(itemsBefore + tierItems.count), back: 0, series: series, tag: .tier))
         tierItems.append(item)
     }
 
@@ -349,27 +352,22 @@ struct Head {
 
     /// Keeps the texts and items of tiers that records still have.
     private mutating func numberAnew() {
+        let gone = tierOrdinals.prefix { $0 < first }.count
+        tierOrdinals.removeFirst(gone)
+        tierItems.removeFirst(gone)
+        itemsBefore += gone
+        guard !texts.isEmpty else { return }
         let oldTexts = texts
-        let oldItems = tierItems
-        tierItems.removeAll(keepingCapacity: true)
-        tierOrdinals.removeAll(keepingCapacity: true)
         texts.removeAll(keepingCapacity: true)
         textIndex.removeAll(keepingCapacity: true)
-        guard !oldTexts.isEmpty || !oldItems.isEmpty else { return }
         var list = RecordList()
         swap(&list, &records)
-        list.renumber { record, index in
-            switch record.tag {
-            case .text: record.bits = intern(oldTexts[Int(record.bits)])
-            case .tier:
-                tierOrdinals.append(first &+ UInt64(index))
-                tierItems.append(oldItems[Int(record.bits)])
-                record.bits = UInt64(tierItems.count - 1)
-            case .number, .unknown, .lost: break
-            }
-        }
+        list.renumberTexts { intern(oldTexts[Int($0)]) }
         swap(&list, &records)
     }
+
+    /// What a record of a tier holds.
+    func item(_ record: Record) -> TierItem { tierItems[Int(record.bits) - itemsBefore] }
 
     /// What the records from `ordinal` on weigh.
     func weight(from ordinal: UInt64) -> Int {

@@ -142,7 +142,7 @@ struct JournalPage {
         switch record.tag {
         case .number, .unknown, .lost: at + JournalPage.most <= end
         case .text: at + JournalPage.most + head.texts[Int(record.bits)].utf8.count <= end
-        case .tier: at + JournalPage.most + 10 * head.tierItems[Int(record.bits)].fields.count <= end
+        case .tier: at + JournalPage.most + 10 * head.item(record).fields.count <= end
         }
     }
 
@@ -155,7 +155,7 @@ struct JournalPage {
         case .unknown, .lost: break
         case .text: (mark, number) = (JournalPage.text, UInt64(head.texts[Int(record.bits)].utf8.count))
         case .tier:
-            let item = head.tierItems[Int(record.bits)]
+            let item = head.item(record)
             header.holds(item.tier)
             (mark, number) = (JournalPage.text, UInt64(128 * (1 + Int(item.tier.rawValue)) + item.fields.count))
         }
@@ -166,7 +166,7 @@ struct JournalPage {
         JournalPage.put(number, &page, place)
         at = Int(place) + length
         if record.tag == .tier {
-            for field in head.tierItems[Int(record.bits)].fields { JournalPage.putVarint(zigzag(field), &page, &at) }
+            for field in head.item(record).fields { JournalPage.putVarint(zigzag(field), &page, &at) }
         } else if record.tag == .text {
             for byte in head.texts[Int(record.bits)].utf8 {
                 page[at] = byte

@@ -173,20 +173,17 @@ struct RecordList: RandomAccessCollection {
         open.reserveCapacity(RecordList.blockSize)
     }
 
-    /// Puts other numbers in the place of those of texts and tiers, in order.
-    mutating func renumber(_ number: (inout Record, Int) -> Void) {
-        for index in 0..<count where packed(index).mark > PackedRecord.unknown {
-            var record = self[index]
-            number(&record, index)
-            let place = index + skipped
-            let (block, inside) = (place >> RecordList.shift, place & (RecordList.blockSize - 1))
-            switch packed(index).mark {
-            case PackedRecord.far, PackedRecord.farTier: far[Int(packed(index).number)].bits = record.bits
-            case PackedRecord.text, PackedRecord.tier:
-                let code = record.bits << 10 | packed(index).code & 1023
-                if block < blocks.count { blocks[block][inside].code = code } else { open[inside].code = code }
-            default: break
+    /// Puts other numbers in the place of those of texts, in order.
+    mutating func renumberTexts(_ number: (UInt64) -> UInt64) {
+        for index in 0..<count {
+            let packed = packed(index)
+            if packed.mark == PackedRecord.far, far[Int(packed.number)].tag == .text {
+                far[Int(packed.number)].bits = number(far[Int(packed.number)].bits)
             }
+            guard packed.mark == PackedRecord.text else { continue }
+            let code = number(packed.number) << 10 | packed.code & 1023
+            let (block, place) = ((index + skipped) >> RecordList.shift, (index + skipped) & (RecordList.blockSize - 1))
+            if block < blocks.count { blocks[block][place].code = code } else { open[place].code = code }
         }
     }
 

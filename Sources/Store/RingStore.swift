@@ -76,6 +76,8 @@ package final class RingStore {
     /// Where `verify` reads to: it shall see the disk and not the cache.
     var page = [UInt8](repeating: 0, count: Layout.pageSize)
     var columns = Columns()
+    /// Storage that is used again.
+    var tierColumns = TierColumns()
     /// What readers on other threads look at.
     let floors: PageFloors
     /// False for a snapshot: what it makes would go with it.

@@ -85,10 +85,15 @@ struct TierHead {
 
     /// The same version stands at another ordinal now.
     mutating func move(_ series: UInt16, _ start: Int64, below: UInt64, to ordinal: UInt64) {
-        guard let old = entries[series] else { return }
-        let place = TierHead.place(old, start)
-        guard place < old.count, old[place].start == start, old[place].ordinal < below else { return }
-        entries[series]?[place].ordinal = ordinal
+        guard let index = entries.index(forKey: series) else { return }
+        TierHead.move(&entries.values[index], start, below: below, to: ordinal)
+    }
+
+    /// In place, as above.
+    private static func move(_ list: inout [Entry], _ start: Int64, below: UInt64, to ordinal: UInt64) {
+        let place = place(list, start)
+        guard place < list.count, list[place].start == start, list[place].ordinal < below else { return }
+        list[place].ordinal = ordinal
     }
 
     func contains(_ series: UInt16, _ start: Int64) -> Bool {
@@ -300,6 +305,8 @@ extension RingStore {
     ) -> Bool {
         var isWhole = !self[tier].hasHoles
         var columns = TierColumns()
+        swap(&columns, &tierColumns)
+        defer { swap(&columns, &tierColumns) }
         for sequence in self[tier].ring.pages(of: series, from, to) {
             guard let place = sound(sequence, tier) else {
                 isWhole = false
@@ -432,7 +439,7 @@ extension RingStore {
         for tier in Tier.allCases {
             var newest: [Place: Standing] = [:]
             for record in head.records where record.tag == .tier {
-                let item = head.tierItems[Int(record.bits)]
+                let item = head.item(record)
                 guard item.tier == tier else { continue }
                 // The ring holds what stood below the cursor, so that is where these count from.
                 newest[Place(series: record.series, start: record.time)] = Standing(
@@ -484,6 +491,6 @@ struct PendingTierRun {
 extension Layout {
     /// So much of a tier, by its items' weights, is gathered for one run; 0 where there is no tier.
     func tierWeight(_ tier: Tier) -> Int {
-        min(768 << 10, journalPages * 3900 / 8, tierPages(tier) / 8 * 3900)
+        min(768 << 10, journalPages * 3900 / 4, tierPages(tier) / 8 * 3900)
     }
 }
