@@ -172,11 +172,14 @@ struct ArchiveIndex {
 struct RunBuilder {
     private(set) var pages: [[UInt8]] = []
     private(set) var headers: [PageHeader] = []
+    /// The samples of the group that was taken last, and perhaps more.
     private(set) var columns = SortedColumns()
-    /// Each series that has samples, and its part of `columns`.
+    /// Each series that has samples, and its part of `order`.
     private(set) var groups: [(series: UInt16, range: Range<Int>)] = []
+    /// Where in the head the samples stand, series by series: a quarter of what they are, which is a megabyte and more.
+    private var order: [UInt32] = []
 
-    var samples: Int { columns.times.count }
+    var samples: Int { order.count }
 
     private let from: UInt64
     private let to: UInt64
@@ -192,17 +195,26 @@ struct RunBuilder {
         let range = head.index(from)..<head.index(to)
         place = ChunkWriter.Place(base: head.records[range].first { $0.tag.isSample }?.time ?? 0)
         beginPage()
-        let starts = RunBuilder.sort(head, range, into: &columns)
+        columns.texts = head.texts
+        let starts = RunBuilder.sort(head, range, into: &order)
         for series in 0..<starts.count - 1 where starts[series] < starts[series + 1] {
-            groups.append((UInt16(series), starts[series]..<starts[series + 1]))
-            add(UInt16(series), starts[series]..<starts[series + 1])
+            let group = starts[series]..<starts[series + 1]
+            groups.append((UInt16(series), group))
+            take(group, head)
+            add(UInt16(series), group.count)
         }
         // Without any sample, a page still says which ordinals are done.
         if header.samples > 0 || pages.isEmpty { finishPage() }
     }
 
+    /// Fills the columns with the samples of a group.
+    mutating func take(_ group: Range<Int>, _ head: Head) {
+        columns.makeRoom(group.count)
+        RunBuilder.fill(order, group, head, &columns.times, &columns.bits, &columns.marks)
+    }
+
     /// A counting sort keeps the order of arrival within each series. Gives where each series begins, and the end.
-    private static func sort(_ head: Head, _ range: Range<Int>, into columns: inout SortedColumns) -> [Int] {
+    private static func sort(_ head: Head, _ range: Range<Int>, into order: inout [UInt32]) -> [Int] {
         var starts = [Int](repeating: 0, count: head.seriesEnd + 1)
         var index = range.lowerBound
         while index < range.upperBound {
@@ -211,16 +223,12 @@ struct RunBuilder {
             index += part.count
         }
         for series in 1..<starts.count { starts[series] += starts[series - 1] }
-        let all = starts[starts.count - 1]
-        columns.texts = head.texts
-        columns.times = [Int64](repeating: 0, count: all)
-        columns.bits = [UInt64](repeating: 0, count: all)
-        columns.marks = [UInt8](repeating: 0, count: all)
+        order = [UInt32](repeating: 0, count: starts[starts.count - 1])
         var places = starts
         index = range.lowerBound
         while index < range.upperBound {
             let part = head.records.stretch(from: index).prefix(range.upperBound - index)
-            scatter(part.span, index, head, &places, &columns.times, &columns.bits, &columns.marks)
+            scatter(part.span, index, &places, &order)
             index += part.count
         }
         return starts
@@ -238,31 +246,46 @@ struct RunBuilder {
 
     /// - Parameter first: where these stand in the head.
     private static func scatter(
-        _ records: borrowing Span<PackedRecord>, _ first: Int, _ head: Head, _ allPlaces: inout [Int],
-        _ allTimes: inout [Int64], _ allBits: inout [UInt64], _ allMarks: inout [UInt8]
+        _ records: borrowing Span<PackedRecord>, _ first: Int, _ allPlaces: inout [Int], _ allOrder: inout [UInt32]
     ) {
         var places = allPlaces.mutableSpan
-        var times = allTimes.mutableSpan
-        var bits = allBits.mutableSpan
-        var marks = allMarks.mutableSpan
-        let base = head.records.base
+        var order = allOrder.mutableSpan
         var index = 0
         while index < records.count {
             let record = records[index]
-            index &+= 1
-            guard record.isSample else { continue }
-            let place = places[Int(record.series)]
-            places[Int(record.series)] = place &+ 1
-            if record.isDecimal {
-                times[place] = base &+ record.offset
-                bits[place] = UInt64(bitPattern: unzigzag(record.number))
-                marks[place] = UInt8(truncatingIfNeeded: record.mark)
-            } else {
-                let whole = head.records[first &+ index &- 1]
-                times[place] = whole.time
-                bits[place] = whole.bits
-                marks[place] = SortedColumns.mark(whole)
+            if record.isSample {
+                let place = places[Int(record.series)]
+                places[Int(record.series)] = place &+ 1
+                order[place] = UInt32(truncatingIfNeeded: first &+ index)
             }
+            index &+= 1
+        }
+    }
+
+    private static func fill(
+        _ all: [UInt32], _ group: Range<Int>, _ head: Head, _ allTimes: inout [Int64], _ allBits: inout [UInt64],
+        _ allMarks: inout [UInt8]
+    ) {
+        let order = all.span.extracting(group)
+        var times = allTimes.mutableSpan
+        var bits = allBits.mutableSpan
+        var marks = allMarks.mutableSpan
+        guard order.count <= times.count, order.count <= bits.count, order.count <= marks.count else { return }
+        let base = head.records.base
+        var index = 0
+        while index < order.count {
+            let record = head.records.packed(Int(order[index]))
+            if record.isDecimal {
+                times[index] = base &+ record.offset
+                bits[index] = UInt64(bitPattern: unzigzag(record.number))
+                marks[index] = UInt8(truncatingIfNeeded: record.mark)
+            } else {
+                let whole = head.records[Int(order[index])]
+                times[index] = whole.time
+                bits[index] = whole.bits
+                marks[index] = SortedColumns.mark(whole)
+            }
+            index &+= 1
         }
     }
 
@@ -276,10 +299,11 @@ struct RunBuilder {
         return known
     }
 
-    private mutating func add(_ series: UInt16, _ range: Range<Int>) {
-        var done = range.lowerBound
-        while done < range.upperBound {
-            let written = writer.write(series, columns, done..<range.upperBound, into: &page, at: &place)
+    /// Adds the first so many samples of the columns.
+    private mutating func add(_ series: UInt16, _ count: Int) {
+        var done = 0
+        while done < count {
+            let written = writer.write(series, columns, done..<count, into: &page, at: &place)
             guard written > 0 else {
                 guard header.samples > 0 else { return }
                 finishPage()

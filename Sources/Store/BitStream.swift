@@ -206,6 +206,12 @@ struct BitReader {
         return high << 32 | get(32, page)
     }
 
+    /// Six bits of length less one, and the number.
+    mutating func getLength(_ page: borrowing Span<UInt8>) -> UInt64 {
+        let length = Int(truncatingIfNeeded: get(6, page)) &+ 1
+        return getLong(length, page)
+    }
+
     @inline(__always)
     mutating func getRice(_ k: Int, _ page: borrowing Span<UInt8>) -> UInt64 {
         if filled < 48 { refill(page) }
@@ -260,7 +266,7 @@ struct BitReader {
 }
 
 /// Counts how long numbers are, to choose how to code them.
-struct LengthHistogram {
+struct LengthHistogram: ~Copyable {
     private var counts: InlineArray<65, Int32> = .init(repeating: 0)
     /// Every bit that any of them has.
     private var seen: UInt64 = 0

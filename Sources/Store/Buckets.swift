@@ -114,6 +114,19 @@ struct Buckets {
         }
     }
 
+    /// Takes so many samples of the same number, in order of time, of which the times between are not known; false where
+    /// these matter, and nothing is taken.
+    mutating func add(_ bits: UInt64, count: Int, first: Int64, last: Int64) -> Bool {
+        // What a damaged page says may be anything.
+        guard first < last, first >= from, last < to else { return false }
+        if first >= end { move(to: Int((first - from) / step)) }
+        // What stays the same goes on holding.
+        guard last < end else { return false }
+        sums.add(first, .number, bits)
+        sums.count &+= count &- 1
+        return true
+    }
+
     private mutating func move(to bucket: Int) {
         while index < bucket {
             if index >= 0 { close() }

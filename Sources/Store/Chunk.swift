@@ -5,11 +5,13 @@
 //     varint count, at most 1024
 //     varint length of the bit stream in bytes
 //     shape u16: bits 0…1 values are 0 decimals coded by their steps, 1 by the steps of their steps, 2 doubles, 3 decimals
-//                that stay the same for long; 2…4 decimal places; 5 all samples are numbers; 6…10 Rice parameter of
-//                times; 11…15 of values
+//                that stay the same for long; 2…4 decimal places, of doubles 0; 5 all samples are numbers; 6…10 Rice
+//                parameter of times; 11…15 of values
 //     varint zigzag(step of the grid in 1/16 ms − that of the chunk before (of the page's first: 0))
 //     varint zigzag(first time − base time)
 //     the bit stream, column after column:
+//       [constant] 6 bits length less one and so many bits: zigzag(number); the same: zigzag(last time − due time); then
+//                 the times as below, and nothing else
 //       [not when all are numbers] for each sample 2 bits: 0 number, 1 unknown, 2 text
 //       times:    from the second on Rice: zigzag(time − predicted time)
 //       decimals: 6 bits length less one and so many bits: zigzag(first); then, for each from the second on,
@@ -35,33 +37,22 @@ struct ChunkShape {
             | UInt16(valueParameter) << 11
     }
 
+    /// Since format 4: all samples are the same decimal, and in order of time. Doubles with one place more than it has.
+    init(constantWith places: Int, timeParameter: Int) {
+        self.init(.double, places: places + 1, allNumbers: true, timeParameter: timeParameter, valueParameter: 0)
+    }
+
+    var isConstant: Bool { bits & 3 == Values.double.rawValue && bits >> 2 & 7 != 0 }
     var values: Values { Values(rawValue: bits & 3) ?? .step }
-    var places: Int { Int(bits >> 2 & 7) }
+    var places: Int { Int(bits >> 2 & 7) - (isConstant ? 1 : 0) }
     var allNumbers: Bool { bits & 32 != 0 }
+    /// When the last of so many samples is due, on a grid in 1/16 ms.
+    static func due(_ first: Int64, step: Int64, count: Int) -> Int64 {
+        first &+ (step &* Int64(truncatingIfNeeded: count &- 1)) >> 4
+    }
+
     var timeParameter: Int { Int(bits >> 6 & 31) }
     var valueParameter: Int { Int(bits >> 11) }
-}
-
-/// Samples sorted by series, as columns.
-struct SortedColumns {
-    /// What a sample is: 0…4 a decimal with so many places, and the marks below.
-    static let double: UInt8 = 5
-    static let unknown: UInt8 = 6
-    static let text: UInt8 = 7
-
-    var times: [Int64] = []
-    /// As in `Record`.
-    var bits: [UInt64] = []
-    var marks: [UInt8] = []
-    var texts: [String] = []
-
-    static func mark(_ record: Record) -> UInt8 {
-        switch record.tag {
-        case .number: record.places
-        case .text: text
-        case .unknown, .lost, .tier: unknown
-        }
-    }
 }
 
 /// Writes chunks.
@@ -70,6 +61,8 @@ struct ChunkWriter {
     static let mostSamples = 1024
     /// Rice parameters have five bits.
     private static let mostParameter = 31
+    /// Fewer samples are as short one way as the other.
+    private static let leastConstant = 8
 
     /// Where the next chunk of a page goes, and what it counts from.
     struct Place {
@@ -159,6 +152,7 @@ struct ChunkWriter {
         let times = columns.times.span.extracting(range)
         let step = TimePredictor.step(of: times)
         let timeParameter = min(ChunkWriter.mostParameter, ChunkWriter.code(times, step: step, &timeCodes))
+        if let constant = constant(columns, range, step, timeParameter) { return constant }
         var kinds = 0
         let marks = columns.marks.span.extracting(range)
         for index in 0..<marks.count { kinds |= 1 << Int(marks[index] & 7) }
@@ -180,6 +174,51 @@ struct ChunkWriter {
             values, places: decimals?.places ?? 0, allNumbers: allNumbers, timeParameter: timeParameter,
             valueParameter: valueParameter)
         return Draft(shape: shape, step: step, length: length)
+    }
+
+    /// All samples are the same decimal: what is off stays off for hours, and half of what a lab measures is. Who asks for
+    /// means need not look at the times of such a chunk, so that it says the last one beforehand. nil where they are not,
+    /// or where it would be longer so.
+    private mutating func constant(
+        _ columns: SortedColumns, _ range: Range<Int>, _ step: Int64, _ timeParameter: Int
+    ) -> Draft? {
+        let times = columns.times.span.extracting(range)
+        guard times.count >= ChunkWriter.leastConstant,
+            ChunkWriter.areSame(columns.bits.span.extracting(range), columns.marks.span.extracting(range)),
+            let last = ChunkWriter.lastInOrder(times)
+        else { return nil }
+        var places = Int(columns.marks[range.lowerBound])
+        var whole = Int64(bitPattern: columns.bits[range.lowerBound])
+        while places > 0, whole % 10 == 0 {
+            whole /= 10
+            places -= 1
+        }
+        let due = ChunkShape.due(times[0], step: step, count: times.count)
+        var writer = WordWriter()
+        writer.putLength(zigzag(whole), &words)
+        writer.putLength(zigzag(last &- due), &words)
+        ChunkWriter.put(codes: timeCodes, from: 1, count: times.count, timeParameter, &writer, &words)
+        guard let length = writer.finish(&words) else { return nil }
+        return Draft(
+            shape: ChunkShape(constantWith: places, timeParameter: timeParameter), step: step, length: length)
+    }
+
+    private static func areSame(_ bits: borrowing Span<UInt64>, _ marks: borrowing Span<UInt8>) -> Bool {
+        guard bits.count > 0, marks.count == bits.count, marks[0] < SortedColumns.double else { return false }
+        let (first, mark) = (bits[0], marks[0])
+        var index = 1
+        while index < bits.count, bits[index] == first, marks[index] == mark { index &+= 1 }
+        return index == bits.count
+    }
+
+    /// The last time; nil where one comes before the one ahead of it.
+    private static func lastInOrder(_ times: borrowing Span<Int64>) -> Int64? {
+        var index = 1
+        while index < times.count {
+            guard times[index] >= times[index &- 1] else { return nil }
+            index &+= 1
+        }
+        return times[times.count - 1]
     }
 
     // MARK: - Times

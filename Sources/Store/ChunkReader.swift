@@ -62,7 +62,8 @@ struct ChunkReader {
         let end: Int
         fileprivate let shape: ChunkShape
         fileprivate let step: Int64
-        fileprivate let first: Int64
+        /// The first time.
+        let first: Int64
     }
 
     /// Between two chunks of a page, and what the next one counts from.
@@ -173,6 +174,7 @@ struct ChunkReader {
         guard chunk.shape.places <= Decimal.mostPlaces else { return false }
         var reader = BitReader(at: chunk.at, end: chunk.end)
         let before = columns.count
+        let same = chunk.shape.isConstant ? ChunkReader.constant(chunk, &reader, page).bits : nil
         if chunk.shape.allNumbers {
             let isOrdered = ChunkReader.decodeTimes(chunk, &reader, page, &columns.times)
             columns.note(inOrder: isOrdered, since: before)
@@ -184,13 +186,36 @@ struct ChunkReader {
                 return !reader.failed
             }
             columns.tagNumbers(count)
-            ChunkReader.decodeNumbers(chunk, count, &reader, page, &columns.bits)
+            if let same {
+                columns.bits.append(contentsOf: repeatElement(same, count: count))
+            } else {
+                ChunkReader.decodeNumbers(chunk, count, &reader, page, &columns.bits)
+            }
         } else if !ChunkReader.decodeMixed(chunk, &reader, page, &columns) {
             columns.cut(to: before)
             return false
         }
         if reader.failed { columns.cut(to: before) }
         return !reader.failed
+    }
+
+    /// Of a chunk whose samples are all the same number, in order of time, the bits of that and the last time; nil of
+    /// others. Its times need not be looked at.
+    func constant(_ chunk: Chunk, _ page: borrowing Span<UInt8>) -> (bits: UInt64, last: Int64)? {
+        guard !isOld, chunk.shape.isConstant, chunk.shape.places <= Decimal.mostPlaces else { return nil }
+        var reader = BitReader(at: chunk.at, end: chunk.end)
+        let found = ChunkReader.constant(chunk, &reader, page)
+        return reader.failed ? nil : found
+    }
+
+    private static func constant(
+        _ chunk: Chunk, _ reader: inout BitReader, _ page: borrowing Span<UInt8>
+    ) -> (bits: UInt64, last: Int64) {
+        let whole = unzigzag(reader.getLength(page))
+        let due = ChunkShape.due(chunk.first, step: chunk.step, count: chunk.count)
+        return (
+            Decimal.number(whole, places: chunk.shape.places).bitPattern, due &+ unzigzag(reader.getLength(page))
+        )
     }
 
     /// Appends the times of a chunk; whether they are in order.

@@ -49,11 +49,60 @@ extension RingStore {
         else { return [] }
         if let points = pointsOfSlots(id, from.milliseconds, to.milliseconds, step.milliseconds) { return points }
         var buckets = Buckets(from: from.milliseconds, to: to.milliseconds, step: step.milliseconds)
+        if addInOrder(id, from.milliseconds, to.milliseconds, to: &buckets) { return buckets.finish() }
+        buckets = Buckets(from: from.milliseconds, to: to.milliseconds, step: step.milliseconds)
         sweep(id, from, to) { columns, range in
             buckets.add(columns, range)
             return true
         }
         return buckets.finish()
+    }
+
+    /// Adds what there is of a range chunk by chunk, as long as it stands in order of time, which nearly all does; false
+    /// where it does not, and what was added is worth nothing.
+    private func addInOrder(_ id: SeriesID, _ from: Int64, _ to: Int64, to buckets: inout Buckets) -> Bool {
+        guard head.isKnown(id.raw) else { return true }
+        let series = UInt16(truncatingIfNeeded: id.raw)
+        var columns = borrowColumns()
+        defer { self.columns = columns }
+        var latest = from
+        for sequence in archive.pages(of: series, from, to) {
+            guard let place = sound(sequence) else { continue }
+            let page = cache.pages[place]
+            let bytes = page.bytes.span
+            var reader = chunks(page, place, of: series)
+            while let chunk = reader.next(bytes), chunk.series <= series {
+                guard chunk.series == series else { continue }
+                if chunk.first >= latest, let same = reader.constant(chunk, bytes),
+                    buckets.add(same.bits, count: chunk.count, first: chunk.first, last: same.last)
+                {
+                    latest = same.last
+                    continue
+                }
+                columns.removeAll()
+                guard reader.decode(chunk, bytes, from: from, to: to, into: &columns) else { continue }
+                columns.keep(from, to, since: 0)
+                guard let last = columns.times.last else { continue }
+                guard columns.isInOrder(after: latest) else { return false }
+                buckets.add(columns, 0..<columns.count)
+                latest = last
+            }
+        }
+        let fresh = recent(series, from, to, .max)
+        guard fresh.count > 0 else { return true }
+        guard fresh.isInOrder(after: latest) else { return false }
+        buckets.add(fresh, 0..<fresh.count)
+        return true
+    }
+
+    /// The chunks of a page that stands in the cache, from that of the series on.
+    private func chunks(_ page: PageCache.Page, _ place: Int, of series: UInt16) -> ChunkReader {
+        let bytes = page.bytes.span
+        let isAfter = page.place.series < series
+        var reader = ChunkReader(bytes, used: page.used, from: isAfter ? page.place : ChunkReader.Place())
+        reader.skip(to: series, bytes)
+        cache.remember(reader.place, at: place)
+        return reader
     }
 
     /// The range in at most so many points, for a chart.
@@ -79,7 +128,7 @@ extension RingStore {
             var sum = ChannelSlot(
                 start: Instant(milliseconds: start), end: Instant(milliseconds: min(start + step, to)))
             while index < states.count, states[index].start < start + step {
-                sum.merge(states[index].slot(to: min(states[index].start + SlotState.length, to)))
+                states[index].add(to: &sum, until: min(states[index].start + SlotState.length, to))
                 index += 1
             }
             let isEmpty = sum.count == 0

@@ -16,7 +16,7 @@ extension RingStore {
 
     /// Brings the slots up to the samples of a run that has been written. A slot that the run leaves open is recorded
     /// with the first run that has nothing for it: until then opening would compute it anew.
-    func rollUp(_ builder: RunBuilder, to sealed: UInt64) {
+    func rollUp(_ builder: inout RunBuilder, to sealed: UInt64) {
         var known = builder.known(head, below: rolledEnd)
         rolledEnd = max(rolledEnd, sealed)
         guard keepsSlots else { return }
@@ -24,7 +24,8 @@ extension RingStore {
         var late: Set<SlotKey> = []
         for (series, range) in builder.groups where isNumeric(series) {
             let skipped = known.removeValue(forKey: series) ?? 0
-            rollUp(builder.columns, range.lowerBound + skipped..<range.upperBound, series, &late)
+            builder.take(range, head)
+            rollUp(builder.columns, skipped..<range.count, series, &late)
         }
         for slot in late { makeAnew(slot) }
         var open = OpenSlots()

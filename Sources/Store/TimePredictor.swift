@@ -56,8 +56,8 @@ struct TimePredictor {
     static func step(of times: borrowing Span<Int64>) -> Int64 {
         let steps = times.count - 1
         guard steps > 0 else { return 0 }
-        var few: InlineArray<15, Int64> = .init(repeating: 0)
-        let picked = min(15, steps)
+        var few: InlineArray<7, Int64> = .init(repeating: 0)
+        let picked = min(7, steps)
         for pick in 0..<picked {
             let at = pick * steps / picked
             let value = times[at + 1] &- times[at]
