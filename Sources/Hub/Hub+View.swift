@@ -21,6 +21,22 @@ package struct DeviceView: Sendable {
     package let values: [(channel: Channel, latest: Latest?)]
 }
 
+/// What metrics tell of a device.
+package struct DeviceGlance {
+    package let id: String
+    package let isOnline: Bool?
+    package let faultsByKind: [Fault.Kind: Int]
+}
+
+/// What metrics tell of a machine. `power` in W.
+package struct MachineGlance {
+    package let id: String
+    package let state: MachineState
+    package let power: Double?
+    /// mWh of the civil day so far; nil where they are not known.
+    package let energyToday: () -> Int64?
+}
+
 package struct MachineView: Sendable {
     package let id: String
     package let name: String
@@ -89,6 +105,30 @@ extension Hub {
                 progress: progressView(index),
                 lastJob: machine.usage.jobs.last { $0.end != nil }, devices: own.map(deviceView),
                 series: own.flatMap { deviceSeries(devices[$0]) })
+        }
+    }
+
+    /// What metrics tell of each device; made one by one as they are asked for.
+    package var deviceGlances: LazyMapCollection<Range<Int>, DeviceGlance> {
+        devices.indices.lazy.map { [devices] index in
+            DeviceGlance(
+                id: devices[index].configuration.id, isOnline: devices[index].isOnline,
+                faultsByKind: devices[index].faultsByKind)
+        }
+    }
+
+    /// The same of each machine.
+    package func machineGlances(at now: Now) -> LazyMapCollection<Range<Int>, MachineGlance> {
+        let midnight = configuration.lab.zone.start(of: configuration.lab.zone.date(at: now.wall))
+        return machines.indices.lazy.map { [self] index in
+            MachineGlance(
+                id: machines[index].configuration.id, state: machines[index].usage.state,
+                power: machines[index].usage.power
+            ) {
+                guard !machines[index].configuration.energy.isEmpty else { return nil }
+                let today = sum(of: index, from: midnight, to: now.wall.floor(to: Slot.length) + Slot.length)
+                return today.energyCovered > 0 ? today.energy : nil
+            }
         }
     }
 

@@ -7,10 +7,14 @@ import Usage
 enum Metrics {
     static func text(_ hub: Hub, _ around: WebSurroundings) -> String {
         var out = ""
-        func family(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: Double)]) {
-            guard !samples.isEmpty else { return }
-            out += "# HELP fabgate_\(name) \(help)\n# TYPE fabgate_\(name) \(type)\n"
+        // One sample after the other: a thousand machines are asked several times a minute.
+        func family(
+            _ name: String, _ type: String, _ help: String, _ samples: some Sequence<(labels: String, value: Double)>
+        ) {
+            var isFirst = true
             for sample in samples {
+                if isFirst { out += "# HELP fabgate_\(name) \(help)\n# TYPE fabgate_\(name) \(type)\n" }
+                isFirst = false
                 var number: [UInt8] = []
                 JSON.append(sample.value, to: &number)
                 let labels = sample.labels.isEmpty ? "" : "{\(sample.labels)}"
@@ -18,6 +22,7 @@ enum Metrics {
             }
         }
         func label(_ name: String, _ value: String) -> String {
+            guard value.utf8.contains(where: { [0x5C, 0x22, 0x0A].contains($0) }) else { return "\(name)=\"\(value)\"" }
             let escaped = value.flatMap { character -> [Character] in
                 switch character {
                 case "\\": ["\\", "\\"]
@@ -77,7 +82,7 @@ enum Metrics {
         family(
             "link_up", "gauge", "1 while a broker is connected, a serial line is open, or a device answers over HTTP.",
             hub.linkStates.map { (label("link", $0.name), $0.isUp ? 1 : 0) })
-        let devices = hub.deviceViews()
+        let devices = hub.deviceGlances.lazy
         family(
             "device_online", "gauge", "1 while the device is heard; missing before it was heard first.",
             devices.compactMap { device in device.isOnline.map { (label("device", device.id), $0 ? 1 : 0) } })
@@ -88,7 +93,7 @@ enum Metrics {
                     (label("device", device.id) + "," + label("kind", $0.key.rawValue), Double($0.value))
                 }
             })
-        let machines = hub.machineViews(at: around.now)
+        let machines = hub.machineGlances(at: around.now).lazy
         family(
             "machine_power_watts", "gauge", "Power now, where it is known.",
             machines.compactMap { machine in machine.power.map { (label("machine", machine.id), $0) } })
@@ -97,8 +102,8 @@ enum Metrics {
             machines.map { (label("machine", $0.id) + "," + label("state", $0.state.rawValue), 1) })
         family(
             "machine_today_energy_watt_hours", "gauge", "Energy since the lab's midnight, where it is counted.",
-            machines.filter { $0.countsEnergy && $0.today.energyCovered > 0 }.map {
-                (label("machine", $0.id), Double($0.today.energy) / 1000)
+            machines.compactMap { machine in
+                machine.energyToday().map { (label("machine", machine.id), Double($0) / 1000) }
             })
         let pending = around.outbox["pending"]?.number ?? 0
         family("outbox_pending", "gauge", "Rollups that wait for a receipt.", [("", pending)])
