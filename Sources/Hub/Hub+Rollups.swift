@@ -89,8 +89,10 @@ extension Hub {
         var totals = UsageTotals(states: sum.stateMilliseconds)
         // What nobody observed is unknown, and the states sum to the window.
         totals[.unknown] += max(0, length - sum.observed)
-        let channels = machine.configuration.devices.flatMap { devices[$0].channels.map(\.name) }
-        if channels.contains("job") { totals.jobs = sum.jobs }
+        func tells(_ channel: String) -> Bool {
+            machine.configuration.devices.contains { devices[$0].channels.contains { $0.name == channel } }
+        }
+        if tells("job") { totals.jobs = sum.jobs }
         let expected = max(machine.configuration.metered(from: window.start, to: window.end), sum.energyCovered)
         if sum.energyCovered > 0 {
             totals.energyMilliwattHours = sum.energy
@@ -98,7 +100,7 @@ extension Hub {
             totals.energyMethod = "register"
         }
         totals.energyCorrections = sum.corrections
-        if channels.contains("shots") { totals.shots = sum.shots }
+        if tells("shots") { totals.shots = sum.shots }
         if countsFilament(machine) { totals.filamentMicrometres = sum.knownFilament }
         if countsItems(machine) { totals.items = sum.items }
         if countsScrap(machine) { totals.scrap = sum.scrap }

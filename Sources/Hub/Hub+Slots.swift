@@ -133,10 +133,7 @@ extension Hub {
                 if let slot = Slot(fields: record.fields) { found.append((record.start, slot)) }
             }
         }
-        for (start, slot) in machines[machine].usage.slots.slots(from: max(from, border)) where start < to {
-            found.append((start, slot))
-        }
-        return found
+        return found + machines[machine].usage.slots.slots(from: max(from, border), to: to)
     }
 
     /// The sum of a machine's slots over a stretch whose ends lie on slots.

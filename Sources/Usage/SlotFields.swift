@@ -72,4 +72,41 @@ extension Slot {
             if let value = rest.popFirst(), value != 0 { massScrap[index] = value }
         }
     }
+
+    /// What stands in a field of which nothing is known.
+    static func absent(_ field: Int) -> Int64 { field == 30 || field == 31 ? none : 0 }
+
+    /// Adds what a field says to what is known.
+    mutating func add(_ number: Int64, toField field: Int) {
+        switch field {
+        case 1...9: stateMilliseconds[field - 1] += number
+        case 10...14: jobs[field - 10] += number
+        case 15: energy += number
+        case 16: idleEnergy += number
+        case 17: energyCovered += number
+        case 18: corrections += number
+        case 19: shots += number
+        case 20: items += number
+        case 21: filament += number
+        case 22: late += number
+        case 23: faults += number
+        case 24: runs += number
+        case 25: off += number
+        case 26: scrap += number
+        case 27: massCovered += number
+        case 28: massByShots += number
+        case 29: massByScale += number
+        case 30: leastPower = min(leastPower ?? number, number)
+        case 31: mostPower = max(mostPower ?? number, number)
+        default: addMass(number, field - 32)
+        }
+    }
+
+    private mutating func addMass(_ milligrams: Int64, _ place: Int) {
+        switch place % 3 {
+        case 0: massIn[place / 3] += milligrams
+        case 1: massProduct[place / 3] += milligrams
+        default: massScrap[place / 3] += milligrams
+        }
+    }
 }
