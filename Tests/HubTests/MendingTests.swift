@@ -109,7 +109,7 @@ import Usage
         let told = known(hub)
         #expect(told.count > 12)
         let pages = hub.pages(.archive)
-        try #require(pages.count > 6, "\(pages)")
+        try #require(pages.count > 3, "\(pages)")
         for page in [pages[pages.count / 3], pages[pages.count / 2]] {
             for isHasty in [true, false] {
                 var damaged = try hub.damaged([page], 200, isHasty: isHasty)
