@@ -103,6 +103,8 @@ final class Gateway {
         scheduleSync()
         awaitClock()
         pusher?.start()
+        // What the start took, and what it left for the first seconds.
+        loop.after(.seconds(1)) { Memory.giveBack() }
         scheduleGiveBack(after: .seconds(5))
         Service.notify("READY=1")
         let status = loop.run()
