@@ -105,11 +105,11 @@ import Usage
     @Test("A page of samples that turns out damaged while memory is computed changes nothing that was told")
     func samples() throws {
         var hub = try MeteredHub(try MeteredHub.configuration(), kibibytes: 4096)
-        try live(&hub, days: 4)
+        try live(&hub, days: 8)
         let told = known(hub)
         #expect(told.count > 12)
         let pages = hub.pages(.archive)
-        try #require(pages.count > 3, "\(pages)")
+        try #require(pages.count > 6, "\(pages)")
         for page in [pages[pages.count / 3], pages[pages.count / 2]] {
             for isHasty in [true, false] {
                 var damaged = try hub.damaged([page], 200, isHasty: isHasty)
