@@ -172,49 +172,37 @@ struct ArchiveIndex {
 struct RunBuilder {
     private(set) var pages: [[UInt8]] = []
     private(set) var headers: [PageHeader] = []
-    /// The samples of the group that was taken last, and perhaps more.
-    private(set) var columns = SortedColumns()
-    /// Each series that has samples, and its part of `order`.
-    private(set) var groups: [(series: UInt16, range: Range<Int>)] = []
-    /// Where in the head the samples stand, series by series: a quarter of what they are, which is a megabyte and more.
-    private var order: [UInt32] = []
+    private(set) var samples = 0
 
-    var samples: Int { order.count }
-
-    private let from: UInt64
-    private let to: UInt64
+    /// The samples of one series, and perhaps more.
+    private var columns = SortedColumns()
     private var page = [UInt8](repeating: 0, count: Layout.pageSize)
     private var header = PageHeader(.archive)
     private var place: ChunkWriter.Place
     private var writer = ChunkWriter()
 
-    /// `from ..< to` are ordinals.
-    init(_ head: Head, from: UInt64, to: UInt64) {
-        self.from = from
-        self.to = to
+    /// `from ..< to` are ordinals. `each` gets the samples of one series after the other: the first so many of the columns.
+    init(_ head: Head, from: UInt64, to: UInt64, _ each: (UInt16, SortedColumns, Int) -> Void) {
         let range = head.index(from)..<head.index(to)
         place = ChunkWriter.Place(base: head.records[range].first { $0.tag.isSample }?.time ?? 0)
         beginPage()
         columns.texts = head.texts
-        let starts = RunBuilder.sort(head, range, into: &order)
+        let (order, starts) = RunBuilder.sort(head, range)
+        samples = order.count
         for series in 0..<starts.count - 1 where starts[series] < starts[series + 1] {
             let group = starts[series]..<starts[series + 1]
-            groups.append((UInt16(series), group))
-            take(group, head)
+            columns.makeRoom(group.count)
+            RunBuilder.fill(order, group, head, &columns.times, &columns.bits, &columns.marks)
             add(UInt16(series), group.count)
+            each(UInt16(series), columns, group.count)
         }
         // Without any sample, a page still says which ordinals are done.
         if header.samples > 0 || pages.isEmpty { finishPage() }
     }
 
-    /// Fills the columns with the samples of a group.
-    mutating func take(_ group: Range<Int>, _ head: Head) {
-        columns.makeRoom(group.count)
-        RunBuilder.fill(order, group, head, &columns.times, &columns.bits, &columns.marks)
-    }
-
-    /// A counting sort keeps the order of arrival within each series. Gives where each series begins, and the end.
-    private static func sort(_ head: Head, _ range: Range<Int>, into order: inout [UInt32]) -> [Int] {
+    /// Where in the head the samples stand, series by series, which is a quarter of what they are; and where each series
+    /// begins, and the end. A counting sort keeps the order of arrival within each.
+    private static func sort(_ head: Head, _ range: Range<Int>) -> (order: [UInt32], starts: [Int]) {
         var starts = [Int](repeating: 0, count: head.seriesEnd + 1)
         var index = range.lowerBound
         while index < range.upperBound {
@@ -223,7 +211,7 @@ struct RunBuilder {
             index += part.count
         }
         for series in 1..<starts.count { starts[series] += starts[series - 1] }
-        order = [UInt32](repeating: 0, count: starts[starts.count - 1])
+        var order = [UInt32](repeating: 0, count: starts[starts.count - 1])
         var places = starts
         index = range.lowerBound
         while index < range.upperBound {
@@ -231,7 +219,7 @@ struct RunBuilder {
             scatter(part.span, index, &places, &order)
             index += part.count
         }
-        return starts
+        return (order, starts)
     }
 
     private static func count(_ records: borrowing Span<PackedRecord>, _ starts: inout [Int]) {
@@ -289,14 +277,14 @@ struct RunBuilder {
         }
     }
 
-    /// How many of each series' samples have ordinals below; nothing where none has.
-    func known(_ head: Head, below ordinal: UInt64) -> [UInt16: Int] {
-        var known: [UInt16: Int] = [:]
-        guard ordinal > from else { return known }
-        for record in head.records[head.index(from)..<head.index(min(ordinal, to))] where record.tag.isSample {
-            known[record.series, default: 0] += 1
+    /// How many of each series' samples have ordinals in this range; nothing where it is none.
+    static func count(_ head: Head, from first: UInt64, below end: UInt64) -> [UInt16: Int] {
+        var counts: [UInt16: Int] = [:]
+        guard end > first else { return counts }
+        for record in head.records[head.index(first)..<head.index(end)] where record.tag.isSample {
+            counts[record.series, default: 0] += 1
         }
-        return known
+        return counts
     }
 
     /// Adds the first so many samples of the columns.

@@ -366,6 +366,14 @@ struct Head {
         swap(&list, &records)
     }
 
+    /// Without what records of tiers hold, of which no copy is to be made.
+    var ofSamples: Head {
+        var own = self
+        own.tierItems = []
+        own.tierOrdinals = []
+        return own
+    }
+
     /// What a record of a tier holds.
     func item(_ record: Record) -> TierItem { tierItems[Int(record.bits) - itemsBefore] }
 

@@ -14,25 +14,31 @@ extension RingStore {
 
     // MARK: - Sealed samples
 
-    /// Brings the slots up to the samples of a run that has been written. A slot that the run leaves open is recorded
+    /// Sorts a stretch of the head into the pages of a run, and brings the slots up to its samples: both want them series
+    /// by series, and to gather them is what costs most. Where the run cannot be written, its samples are in the journal
+    /// and are sorted again, and `rolledEnd` tells that the slots have them. A slot that the run leaves open is recorded
     /// with the first run that has nothing for it: until then opening would compute it anew.
-    func rollUp(_ builder: inout RunBuilder, to sealed: UInt64) {
-        var known = builder.known(head, below: rolledEnd)
+    func sortAndRollUp(from first: UInt64, to sealed: UInt64) -> RunBuilder {
+        // Slots put records into the head meanwhile.
+        let head = self.head.ofSamples
+        let isNew = keepsSlots && rolledEnd < sealed
+        var known = isNew ? RunBuilder.count(head, from: first, below: rolledEnd) : [:]
         rolledEnd = max(rolledEnd, sealed)
-        guard keepsSlots else { return }
-        sealNumber &+= 1
+        if isNew { sealNumber &+= 1 }
         var late: Set<SlotKey> = []
-        for (series, range) in builder.groups where isNumeric(series) {
+        let builder = RunBuilder(head, from: first, to: sealed) { series, columns, count in
+            guard isNew, isNumeric(series) else { return }
             let skipped = known.removeValue(forKey: series) ?? 0
-            builder.take(range, head)
-            rollUp(builder.columns, skipped..<range.count, series, &late)
+            rollUp(columns, skipped..<count, series, &late)
         }
+        guard isNew else { return builder }
         for slot in late { makeAnew(slot) }
         var open = OpenSlots()
         swap(&open, &openSlots)
         open.close(before: sealNumber, keep)
         openSlots = open
         keepDays()
+        return builder
     }
 
     private func rollUp(_ columns: SortedColumns, _ range: Range<Int>, _ series: UInt16, _ late: inout Set<SlotKey>) {

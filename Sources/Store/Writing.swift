@@ -264,7 +264,7 @@ extension RingStore {
         try holdBack(2 * (lastRunPages + 1))
         let sealed = cursor
         let first = min(sealed, max(head.first, archive.runs.last?.end ?? 0))
-        var builder = RunBuilder(head, from: first, to: sealed)
+        let builder = sortAndRollUp(from: first, to: sealed)
         try holdBack(builder.pages.count)
         let isFull = UInt64(journal.pages) - (journal.next - journal.floor) < UInt64(3 * journal.pages / 8)
         var moving: [Standing] = []
@@ -288,7 +288,6 @@ extension RingStore {
             for record in moving { journalAgain(record) }
             pending?.tierRuns = tierRuns
             pending?.needs = moving.isEmpty ? sealed : head.end
-            rollUp(&builder, to: sealed)
             return
         }
         throw StoreError(.io, "the archive takes no pages, samples stay in the journal: \(last?.description ?? "")")
