@@ -92,6 +92,9 @@ extension RingStore {
     /// There is something that a sync would make durable.
     package var unsynced: Bool { cursor > durableEnd || pending != nil || catalog.isUnsynced || !isSettled }
 
+    /// A run was written, and its samples stay in memory until a sync covers it.
+    package var holdsRun: Bool { pending != nil }
+
     /// Up to here a power cut loses nothing.
     package var durable: Ticket { Ticket(end: durableEnd) }
 

@@ -29,6 +29,8 @@ final class Gateway {
     private var pusher: CityPusher?
     private var server: HTTPServer?
     private var isSyncing = false
+    /// A run was written while the disk was busy with what came before.
+    private var isRunWaiting = false
     /// Messages since the last look at how many come.
     private var heard = 0
     /// More came at once than a lab sends, and what they took has not been given back.
@@ -176,6 +178,11 @@ final class Gateway {
         do {
             _ = try hub.store.commit(isLast: isLast)
             hub.storeWorks()
+            // Not with the next second: in a burst the next run is full before that, and would wait for the disk here.
+            if hub.store.holdsRun, !isLast {
+                isRunWaiting = isSyncing
+                sync()
+            }
             return true
         } catch {
             hub.storeFails("\(error)")
@@ -237,6 +244,10 @@ final class Gateway {
             hub.storeFails(trouble)
         } else {
             hub.store.finishedSync(token)
+            if isRunWaiting {
+                isRunWaiting = false
+                sync()
+            }
         }
     }
 
