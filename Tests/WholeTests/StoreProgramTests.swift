@@ -9,7 +9,7 @@ import Testing
     private static let hours = 30
 
     /// A folder whose store has been filled by a replay, two samples of each channel a minute.
-    private func filled() async throws -> PrivateFolder {
+    private func filled(hours: Int = Self.hours) async throws -> PrivateFolder {
         let folder = try PrivateFolder()
         let file = try folder.write(
             "fabgate.yaml",
@@ -21,7 +21,7 @@ import Testing
             store: { path: \(folder.path)/store, size: 2 MiB, series_limit: 80 }
 
             """)
-        let lines = (0..<Self.hours * 120).map { half in
+        let lines = (0..<hours * 120).map { half in
             let power = half * 7919 % 1501
             let payload =
                 "{\"ENERGY\":{\"Total\":\(100 + Double(half) / 1000),\"Power\":\(power),\"Voltage\":\(229 + half % 3)}}"
@@ -105,7 +105,9 @@ import Testing
     }
 
     @Test func verifyNamesADamagedPageAndInfoSaysWhatIsLost() async throws {
-        let folder = try await filled()
+        // So many that slots fill more than one run: the newest may be half written, and is no damage then.
+        let hours = 70
+        let folder = try await filled(hours: hours)
         let sound = try await store("verify", folder)
         #expect(sound.status == 0 && sound.log.contains("all sound"), "\(sound.log)")
         let file = "\(folder.path)/kept/ring.fab"
@@ -124,7 +126,7 @@ import Testing
         let (status, log) = try await store("export", folder)
         #expect(status == 0)
         let slots = log.split(separator: "\n").count { $0.contains("\"slots\"") && $0.contains("laser-plug/power") }
-        #expect(slots > Self.hours * 4 * 3 / 4, "\(slots)")
+        #expect(slots > hours * 4 * 3 / 4, "\(slots)")
         #expect(try await store("info", folder).status == 0)
     }
 
