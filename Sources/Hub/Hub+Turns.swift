@@ -133,7 +133,10 @@ extension Hub {
     /// When the next turn or time-out comes.
     var turnDeadline: Moment {
         var earliest = Moment.never
-        for endpoint in endpoints { if let asked = endpoint.asked { earliest = min(earliest, asked.until) } }
+        // By index: a copy of all that is known of one would be dear.
+        for index in endpoints.indices {
+            if let until = endpoints[index].asked?.until { earliest = min(earliest, until) }
+        }
         for device in turnTakers {
             if let endpoint = devices[device].configuration.endpoint, endpoints[endpoint].asked != nil { continue }
             earliest = min(earliest, nextTurns[device])

@@ -49,8 +49,9 @@ package struct MakerSpace: SimulatedPlace {
     package let start: Instant
     private var parts: [any LabPart] = []
     private var nexts: [Instant] = []
-    /// The part that lives next, and when.
+    /// The part that lives next, and when; and when another one does.
     private var earliest = (index: 0, time: Instant.distantFuture)
+    private var second = Instant.distantFuture
     private var waiting: [Emission] = []
     private var now: Instant
     /// Who is on each wire.
@@ -186,7 +187,15 @@ package struct MakerSpace: SimulatedPlace {
 
     private mutating func findEarliest() {
         var first = (index: 0, time: Instant.distantFuture)
-        for index in nexts.indices where nexts[index] < first.time { first = (index, nexts[index]) }
+        second = .distantFuture
+        for index in nexts.indices {
+            if nexts[index] < first.time {
+                second = first.time
+                first = (index, nexts[index])
+            } else {
+                second = min(second, nexts[index])
+            }
+        }
         earliest = first
     }
 
@@ -220,7 +229,8 @@ package struct MakerSpace: SimulatedPlace {
         now = max(now, time)
         parts[index].tick(&waiting)
         nexts[index] = parts[index].next
-        findEarliest()
+        // The first of those that are due at once goes first, as it would if all were looked at.
+        if index == earliest.index, nexts[index] < second { earliest.time = nexts[index] } else { findEarliest() }
     }
 
     package mutating func received(_ bytes: [UInt8], on wire: String, at time: Instant) -> [[UInt8]] {

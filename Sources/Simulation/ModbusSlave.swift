@@ -45,8 +45,15 @@ struct ModbusEar: Hashable, Sendable {
 enum ModbusAnswer {
     /// `unit function count data… CRC`
     static func registers(_ values: [UInt16], to question: ModbusEar.Question) -> [UInt8] {
-        var frame = [question.unit, question.function, UInt8(truncatingIfNeeded: values.count * 2)]
-        for value in values { frame += [UInt8(value >> 8), UInt8(value & 0xFF)] }
+        var frame: [UInt8] = []
+        frame.reserveCapacity(5 + values.count * 2)
+        frame.append(question.unit)
+        frame.append(question.function)
+        frame.append(UInt8(truncatingIfNeeded: values.count * 2))
+        for value in values {
+            frame.append(UInt8(value >> 8))
+            frame.append(UInt8(value & 0xFF))
+        }
         return ModbusCRC.sealed(frame)
     }
 
@@ -60,17 +67,24 @@ enum ModbusAnswer {
 package enum ModbusCRC {
     package static func of(_ bytes: ArraySlice<UInt8>) -> UInt16 {
         var crc: UInt16 = 0xFFFF
-        for byte in bytes {
-            crc ^= UInt16(byte)
-            for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0xA001 : crc >> 1 }
-        }
+        for byte in bytes { crc = crc >> 8 ^ table[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] }
+        return crc
+    }
+
+    /// What eight steps make of each byte.
+    private static let table: [UInt16] = (0..<256).map { byte in
+        var crc = UInt16(byte)
+        for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0xA001 : crc >> 1 }
         return crc
     }
 
     /// The same bytes with their checksum.
     package static func sealed(_ bytes: [UInt8]) -> [UInt8] {
         let crc = of(bytes[...])
-        return bytes + [UInt8(crc & 0xFF), UInt8(crc >> 8)]
+        var sealed = bytes
+        sealed.append(UInt8(crc & 0xFF))
+        sealed.append(UInt8(crc >> 8))
+        return sealed
     }
 
     /// Whether the last two bytes are the checksum of those before.

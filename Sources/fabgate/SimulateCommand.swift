@@ -41,7 +41,7 @@ enum SimulateCommand {
     }
 
     private static func play(_ plan: SimulationPlan) throws -> SimulationAudit {
-        let world = try SimulatedWorld(plan, book: MemoryRollupBook(), sha256: Digest.sha256)
+        var world = try SimulatedWorld(plan, book: MemoryRollupBook(), sha256: Digest.sha256)
         try world.run()
         return world.audit
     }

@@ -190,16 +190,19 @@ struct Audience {
 
     private let configuration: Configuration
     private var known: [String: Listener?] = [:]
+    /// Asked of one message several times.
+    private var last: (topic: String, listener: Listener?) = ("", nil)
     private var marlins: [Int: MarlinEar] = [:]
 
     init(_ configuration: Configuration) { self.configuration = configuration }
 
     /// Whom a message tells something.
     mutating func listener(topic: String) -> Listener? {
-        if let known = known[topic] { return known }
-        let found = find(topic)
-        known[topic] = .some(found)
-        return found
+        if topic == last.topic { return last.listener }
+        let listener = known[topic] ?? find(topic)
+        if known[topic] == nil { known[topic] = .some(listener) }
+        last = (topic, listener)
+        return listener
     }
 
     /// The same where what is told depends on the message.

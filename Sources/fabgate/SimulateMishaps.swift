@@ -5,7 +5,7 @@ import Simulation
 // What happens to the lab and the gateway, and how it ends.
 
 extension SimulatedWorld {
-    func suffer(_ mishap: Mishap) {
+    mutating func suffer(_ mishap: Mishap) {
         audit.suffered(mishap)
         switch mishap.kind {
         case .reset(let machine): if lab.resetCounter(of: machine) { doubtCounter(of: machine, isReset: true) }
@@ -37,13 +37,13 @@ extension SimulatedWorld {
         }
     }
 
-    private func doubtCounter(of machine: String, isReset: Bool) {
+    private mutating func doubtCounter(of machine: String, isReset: Bool) {
         let release = lab.machines.firstIndex(of: machine).flatMap { held[$0] }
         audit.doubtCounter(of: machine, at: time, release: release, isReset: isReset)
     }
 
     /// What was wrong for a while and is right again.
-    func recover() {
+    mutating func recover() {
         if let until = clockIsWrongUntil, time >= until {
             clockIsWrongUntil = nil
             clockError = .zero

@@ -34,7 +34,7 @@ package struct SimulationPlan: Hashable, Sendable {
 ///                                                                └────── receipts ──────────┘
 ///
 /// The region, the outbox's disk and the book outlive the gateway's process; all else ends with it.
-package final class SimulatedWorld<Book: RollupBook> {
+package struct SimulatedWorld<Book: RollupBook> {
     let plan: SimulationPlan
     package let configuration: Configuration
     private let region: any Region
@@ -144,7 +144,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     // MARK: time
 
     /// Lives through the plan; `audit` knows then what was found.
-    package func run() throws {
+    package mutating func run() throws {
         for hour in 0..<plan.hours {
             try live(until: SimulationPlan.start + .hours(Int64(hour) + 1))
             audit.hourEnded(hour, truth: lab.truth)
@@ -157,7 +157,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         try audit.compare(book, lab: configuration.lab.id, sha256: sha256)
     }
 
-    private func live(until end: Instant) throws {
+    private mutating func live(until end: Instant) throws {
         while time < end {
             pass(to: max(lab.live(quietlyBefore: next(before: end)), time + .milliseconds(1)))
             if let until = isDeadUntil, time >= until { try revive() }
@@ -175,7 +175,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         }
     }
 
-    private func next(before end: Instant) -> Instant {
+    private mutating func next(before end: Instant) -> Instant {
         var next = min(end, calendar.next)
         // What its clock shows, and whether that is right, is looked at all the while it is in doubt.
         if keeper.doubt != nil || !isSynchronised || clockError != .zero { next = min(next, time + .seconds(1)) }
@@ -196,7 +196,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         return max(next, time + .milliseconds(1))
     }
 
-    private func pass(to end: Instant) {
+    private mutating func pass(to end: Instant) {
         var passed = end - time
         if let drift {
             let error = (end - drift.since) * drift.millionths / 1_000_000
@@ -209,7 +209,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// The computer's wall clock shows now what `clockError` says.
-    func lookAtClock() {
+    mutating func lookAtClock() {
         let read = Now(moment: now.moment, wall: time + clockError)
         if isDeadUntil == nil, keeper.settle(read, Self.system(isSynchronised: isSynchronised)) {
             now = read
@@ -227,13 +227,13 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     // MARK: the lab's links
 
-    private func connect() {
+    private mutating func connect() {
         for broker in configuration.brokers.indices { hub.broker(broker, isUp: true, "connected", at: now) }
         for line in configuration.lines.indices { hub.line(line, isOpen: true, "open", at: now) }
         for endpoint in configuration.endpoints.indices { hub.open(endpoint: endpoint, at: now) }
     }
 
-    private func say(_ emission: Emission) {
+    private mutating func say(_ emission: Emission) {
         // Over one connection with QoS 0 a message gets lost, but comes neither twice nor late.
         if case .publish(let topic, _, _) = emission, audience.listener(topic: topic)?.isKept == false {
             return link.loses() ? () : hear(emission, said: time)
@@ -243,7 +243,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         for (emission, said) in heard { hear(emission, said: said) }
     }
 
-    private func hear(_ emission: Emission, said: Instant) {
+    private mutating func hear(_ emission: Emission, said: Instant) {
         switch emission {
         case .publish(let topic, let payload, let isRetained):
             // A broker hands on as retained only what it kept: `LinkFaults` says so of what it says again.
@@ -281,7 +281,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         Audience.holds("\"button\"", line.span) && JSON(line)?["button"]?.text?.hasPrefix("mould") ?? false
     }
 
-    private func take(_ message: Message) {
+    private mutating func take(_ message: Message) {
         let listener = audience.listener(topic: message.topic, message.payload)
         if let listener { audit.heard(listener, said: message.said, at: time) }
         hub.message(message.payload.span, topic: message.topic, isRetained: false, broker: 0, at: now)
@@ -289,7 +289,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// The broker hands over what it kept and may.
-    func release() {
+    mutating func release() {
         let kept = queue
         queue.removeAll()
         for message in kept {
@@ -297,7 +297,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         }
     }
 
-    private func carryOut() {
+    private mutating func carryOut() {
         var effects = hub.takeEffects()
         while !effects.isEmpty {
             for effect in effects {
@@ -323,7 +323,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// A question over HTTP, which is answered at once or not at all.
-    private func ask(_ endpoint: Int, _ number: UInt64, _ path: String) {
+    private mutating func ask(_ endpoint: Int, _ number: UInt64, _ path: String) {
         hubDeadline = now.moment
         guard let (device, machine) = asked[endpoint], held[machine] == nil, !link.loses(),
             let (status, body) = lab.answer(path, of: configuration.machines[machine].id, at: time)
@@ -336,7 +336,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     /// As the gateway does it after each turn, and once a second where anything waits for a sync. Where no write can
     /// fail, it is enough to do it before the gateway's death.
-    private func commit() {
+    private mutating func commit() {
         do {
             _ = try hub.store.commit()
             lastCommit = time
@@ -349,7 +349,7 @@ package final class SimulatedWorld<Book: RollupBook> {
         sync()
     }
 
-    private func sync() {
+    private mutating func sync() {
         lastSync = time
         let token = hub.store.beginSync()
         do {
@@ -363,7 +363,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// Messages that the broker got no word about come again.
-    func redeliver() {
+    mutating func redeliver() {
         let again = unacknowledged
         unacknowledged.removeAll()
         for message in again { take(message) }
@@ -371,7 +371,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     // MARK: the way to the city
 
-    private func close(_ window: Window) {
+    private mutating func close(_ window: Window) {
         guard window.start >= SimulationPlan.start, window.end <= plan.end else { return }
         let key = RollupKey(lab: configuration.lab.id, grain: RollupGrain(window.grain), start: window.start)
         guard hub.isWhole(window) || outbox.known[key] == nil else {
@@ -392,12 +392,12 @@ package final class SimulatedWorld<Book: RollupBook> {
         write(outbox.takeEffects())
     }
 
-    private func keepWhatCityNeeds() {
+    private mutating func keepWhatCityNeeds() {
         let accepted = [RollupGrain.hour, .day].compactMap(outbox.acceptedBefore)
         hub.store.mayOverwriteBefore = accepted.min() ?? .distantPast
     }
 
-    private func deliver() {
+    private mutating func deliver() {
         if city.isBusy, let answer = city.receive(at: time) {
             let effects = outbox.handle(answer, now: now)
             // A receipt that never reaches the disk is one that never came.
@@ -413,7 +413,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// As the gateway does at its start and once a day: what the city lacks goes again.
-    private func askCity() {
+    private mutating func askCity() {
         // Without the time no window can be told again.
         guard !hub.isWaitingForClock else { return nextQuestion = time + .seconds(10) }
         nextQuestion = time + .hours(24)
@@ -433,13 +433,13 @@ package final class SimulatedWorld<Book: RollupBook> {
         }
     }
 
-    private func write(_ effects: [OutboxEffect]) {
+    private mutating func write(_ effects: [OutboxEffect]) {
         for case .delete(let key, let version) in effects { audit.removed(key, version, book: book) }
         disk.write(effects)
     }
 
     /// Until nothing waits any more, over a line that works now; a day at most.
-    private func drain() throws {
+    private mutating func drain() throws {
         city.settle(at: time)
         if isDeadUntil != nil { try revive() }
         askCity()
@@ -452,7 +452,7 @@ package final class SimulatedWorld<Book: RollupBook> {
 
     // MARK: the gateway's process
 
-    func die(for length: Duration, losesPower: Bool = false) {
+    mutating func die(for length: Duration, losesPower: Bool = false) {
         guard isDeadUntil == nil else { return }
         if storeDisk == nil { commit() }
         isDeadUntil = time + length
@@ -481,7 +481,7 @@ package final class SimulatedWorld<Book: RollupBook> {
     }
 
     /// Another process starts with what the disks hold, and the broker hands over what it kept.
-    private func revive() throws {
+    private mutating func revive() throws {
         isDeadUntil = nil
         if hasNoPower { for line in configuration.lines { lab.portOpened(line.name, at: time) } }
         hasNoPower = false

@@ -7,7 +7,7 @@ import Testing
 import fabgate
 
 private func world<Book: RollupBook>(_ plan: SimulationPlan, _ book: Book) throws -> SimulatedWorld<Book> {
-    let world = try SimulatedWorld(plan, book: book, sha256: Digest.sha256)
+    var world = try SimulatedWorld(plan, book: book, sha256: Digest.sha256)
     try world.run()
     return world
 }
@@ -39,7 +39,7 @@ private func hours(_ book: some RollupBook) throws -> [Int: [CityLink.MachineUsa
             let machines = 3 + Int(seed % 3)
             let small = SimulationPlan(hours: 12, seed: seed, faults: Set(SimulatedFault.allCases), machines: machines)
                 .part(seed)
-            let world = try SimulatedWorld(
+            var world = try SimulatedWorld(
                 small, configurations[machines]?.configuration, book: MemoryRollupBook(), sha256: Digest.sha256)
             try world.run()
             configurations[machines] = configurations[machines] ?? world
