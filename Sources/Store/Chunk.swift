@@ -6,7 +6,8 @@
 //     varint length of the bit stream in bytes
 //     shape u16: bits 0…1 values are 0 decimals coded by their steps, 1 by the steps of their steps, 2 doubles, 3 decimals
 //                that stay the same for long; 2…4 decimal places, of doubles 0; 5 all samples are numbers; 6…10 Rice
-//                parameter of times; 11…15 of values
+//                parameter of times; 11…15 of values. Since format 4, 2 with places is no double but a constant: a
+//                decimal of one place less
 //     varint zigzag(step of the grid in 1/16 ms − that of the chunk before (of the page's first: 0))
 //     varint zigzag(first time − base time)
 //     the bit stream, column after column:

@@ -20,8 +20,8 @@ package import Model
 ///
 /// Memory: 32 bytes a page of the archive and the tiers (40 while opening), 16 bytes a sample (texts up to about 200) of
 /// at most two runs of 131,072 samples or a quarter of the ring, about 140 bytes a record of a tier that is not in its
-/// ring yet (at most 768 KiB as they are journaled), one run's compressed pages while they are written, 1 MiB of pages
-/// that were read last, and about 450 bytes a series. A query adds what the widest run holds of one series; a scan over
+/// ring yet (at most 768 KiB as they are journaled), one run's compressed pages and 4 bytes for each of its samples while
+/// they are written, 1 MiB of pages that were read last, and about 450 bytes a series. A query adds what the widest run holds of one series; a scan over
 /// samples that are badly out of order up to 50 MiB; a replay one run.
 ///
 /// Not safe to be used from two threads: it belongs to the loop. Others ask a `SeriesSnapshot` that the loop took.
