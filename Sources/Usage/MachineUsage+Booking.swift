@@ -139,7 +139,8 @@ extension MachineUsage {
             spread(energy)
             booked += 1
         }
-        energyQueue.removeFirst(booked)
+        // A burst while a change is weighed leaves room for thousands.
+        if booked == energyQueue.count, booked > 16 { energyQueue = [] } else { energyQueue.removeFirst(booked) }
     }
 
     private mutating func spread(_ energy: Energy) {
