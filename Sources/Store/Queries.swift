@@ -394,6 +394,12 @@ extension RingStore {
                     verifyTierPage(sequence, tier, &report)
                 }
             }
+            // Opening looked at the newest ones, and put what it found damaged out of use.
+            for page in self[tier].missed where self[tier].ring.entry(page.sequence) == nil {
+                report.pages += 1
+                report.damaged.append(
+                    (layout.tierPage(tier, page.sequence), "its checksum, place or sequence is wrong"))
+            }
         }
         report.samples += head.records.count { $0.tag.isSample }
         return report
