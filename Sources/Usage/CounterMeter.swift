@@ -123,6 +123,8 @@ package struct CounterMeter: Hashable, Sendable {
     private static let latest = Duration.minutes(15)
 
     private static let mostLeft = 8
+    /// Values closer together are one.
+    private static let apart = Duration.milliseconds(900)
 
     /// Values that did not fit, as long as they agree among themselves.
     private struct Quarantine: Hashable {
@@ -316,15 +318,24 @@ package struct CounterMeter: Hashable, Sendable {
             return nil
         }
         held.latest = max(raw, held.latest)
+        // What a broker had kept comes in one go, and says no more than one value.
+        if time - held.latestTime >= Self.apart { held.count += 1 }
         held.latestTime = time
-        held.count += 1
-        let lasted = held.latestTime - held.firstTime
-        // A slow source needs fewer values: what three of them say in two minutes, two say in five.
-        guard lasted >= rule.settle, held.count >= (lasted / Int64(held.count - 1) > .seconds(60) ? 2 : 3) else {
+        guard isSettled(held, last: last) else {
             quarantine = held
             return nil
         }
         return settle(held, last: last)
+    }
+
+    /// A slow source needs fewer values: what three of them say in two minutes, two say in five. But after a step back the
+    /// second may be a message from before it; only one that stands still, or a third, tells that the counter climbs.
+    private func isSettled(_ held: Quarantine, last: Int64) -> Bool {
+        let lasted = held.latestTime - held.firstTime
+        guard lasted >= rule.settle, held.count > 1 else { return false }
+        if held.count > 2 { return true }
+        let climbs = held.latest < last && held.latest - held.first > rule.slack(at: held.latest)
+        return !climbs && lasted > .seconds(60)
     }
 
     // MARK: what it was

@@ -70,6 +70,22 @@ private func total(
     }
 
     /// What a broker had kept for an hour comes in one go.
+    /// A reset while the disk refuses: nothing is acknowledged, and what was said before it comes once more in one go.
+    @Test(arguments: [0, 1, 40] as [Int64]) func messagesFromBeforeAResetAddNothingToIt(apart: Int64) {
+        var meter = CounterMeter(.energy(watts: 25_000, resolution: 1000))
+        var advance: Int64 = 0
+        func say(_ raw: Int64, at milliseconds: Int64) {
+            advance += meter.observe(raw, at: Instant(milliseconds: milliseconds))?.advance ?? 0
+        }
+        let climbing: [Int64] = [539_000, 539_000, 545_000, 550_000, 558_000]
+        for (number, raw) in climbing.enumerated() { say(raw, at: Int64(number) * 300_000) }
+        #expect(advance == 19_000)
+        say(0, at: 1_500_000)
+        for (number, raw) in (climbing + [0]).enumerated() { say(raw, at: 1_710_000 + apart * Int64(number)) }
+        for number in Int64(1)...4 { say(8000 * number, at: 1_500_000 + 300_000 * number) }
+        #expect(advance <= 19_000 + 32_000 && advance >= 19_000 + 24_000, "\(advance)")
+    }
+
     @Test func valuesAtOneTimeCountSinceTheOneBefore() {
         var meter = CounterMeter(.energy(watts: 4600, resolution: 1000))
         _ = meter.observe(1_000_000, at: Instant(milliseconds: 0))
