@@ -119,6 +119,38 @@ import Usage
         }
     }
 
+    @Test("A slot that was written while it lasted gives way to its samples, also where others are lost")
+    func early() throws {
+        var hub = try MeteredHub(try MeteredHub.configuration(), kibibytes: 4096)
+        try live(&hub, days: 4)
+        // It is twenty to. The gateway ends at ten to, and dies after the full hour, before that quarter is written.
+        let quarter = (hub.now.wall + .minutes(5)).floor(to: Slot.length)
+        var energy = 2_000_000.0
+        func say(until end: Instant) throws {
+            while hub.now.wall < end {
+                hub.say([MeterSample(time: hub.now.wall, watts: 600, wattHours: energy)])
+                energy += 5
+                try hub.pass(to: hub.now.wall + .seconds(30))
+            }
+        }
+        try say(until: quarter + .minutes(5))
+        hub.end()
+        try hub.restart()
+        try say(until: quarter + .minutes(15) + .seconds(40))
+        let told = hub.hub.sum(of: 0, from: quarter, to: quarter + Slot.length)
+        #expect(told[.running] == 870_000 && told.energy == 150_000, "\(told)")
+        let pages = hub.pages(.archive)
+        try #require(pages.count > 3, "\(pages)")
+        let page = pages[pages.count / 2]
+        for isHasty in [true, false] {
+            var damaged = try hub.damaged([page], 200, isHasty: isHasty)
+            try damaged.pass(to: damaged.now.wall + .minutes(1))
+            #expect(damaged.hub.store.statistics.lost > 0, "page \(page)")
+            let again = damaged.hub.sum(of: 0, from: quarter, to: quarter + Slot.length)
+            #expect(again == told, "hasty \(isHasty)")
+        }
+    }
+
     @Test("Slots that were computed under another rule than that of now are not computed again")
     func anotherRule() throws {
         var hub = try MeteredHub(try MeteredHub.configuration(), kibibytes: 4096)

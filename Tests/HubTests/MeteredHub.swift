@@ -89,6 +89,9 @@ struct MeteredHub {
         told.append(hub.content(of: window, source: source, showsMachines: true, at: now.wall))
     }
 
+    /// What a gateway does when it is told to end.
+    mutating func end() { hub.writeSlots(upTo: now.wall, isEnd: true) }
+
     /// The process ends without a word, and another one starts.
     mutating func restart(_ configuration: Configuration? = nil, isHasty: Bool = false) throws {
         _ = try hub.store.commit()
