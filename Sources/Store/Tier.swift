@@ -491,6 +491,6 @@ struct PendingTierRun {
 extension Layout {
     /// So much of a tier, by its items' weights, is gathered for one run; 0 where there is no tier.
     func tierWeight(_ tier: Tier) -> Int {
-        min(768 << 10, journalPages * 3900 / 4, tierPages(tier) / 8 * 3900)
+        min(768 << 10, journalPages * 3900 / 8, tierPages(tier) / 8 * 3900)
     }
 }
