@@ -28,6 +28,8 @@ struct MachineKnowledge {
     /// Where it believes a state that two words in a row agree on: they are no further apart. A word that is missing
     /// between them says nothing, and the two around it are not in a row.
     let agreeWithin: Duration?
+    /// So long a state must last in the labs that are simulated.
+    private static let dwell = Duration.seconds(10)
     private(set) var states: [Word] = []
     private(set) var counters: [Word] = []
     /// Times of which its energy, or its state, can be wrong: the counter was in doubt, or the gateway off.
@@ -136,10 +138,11 @@ struct MachineKnowledge {
             if word.arrived - last > silence { spans.append((last + silence, word.arrived)) }
             last = word.arrived
             newest = max(newest, word.said)
-            // A word that was overtaken is believed until the next.
+            // A word that was overtaken is believed until the next, and takes back what has not lasted yet.
             if word.said < newest {
                 let end = states[index...].first { $0.said >= newest }?.arrived
-                spans.append((word.arrived, end ?? .distantFuture))
+                let begun = states[..<index].last { $0.said == newest }?.arrived ?? word.arrived
+                spans.append((max(begun, word.arrived - Self.dwell), end ?? .distantFuture))
             }
         }
         // Nothing more was heard.
