@@ -8,14 +8,13 @@ let sections = SwiftSetting.unsafeFlags(
     isFuzzed ? [] : ["-Xfrontend", "-function-sections"], .when(configuration: .release))
 
 /// Lays those functions side by side that a running gateway needs: otherwise they take 4 MB more of its memory, which is a
-/// fifth. deploy/hot-functions says why, and writes the list. Nobody looks a function of the program up by its name, and
-/// those of libraries are looked up before a start is over: tables of names need not be in memory after that. The linker
-/// is the one that comes with the toolchain.
+/// fifth. deploy/hot-functions says why, and writes the list. Nobody looks a function of the program up by its name: a
+/// table of names need not be there. The linker is the one that comes with the toolchain.
 let hotFunctionsFirst = LinkerSetting.unsafeFlags(
     [
         "-use-ld=lld", "-Xlinker", "--no-warn-symbol-ordering", "-Xlinker",
         "--symbol-ordering-file=\(Context.packageDirectory)/deploy/hot-functions.txt", "-Xlinker",
-        "--no-export-dynamic", "-Xlinker", "-z", "-Xlinker", "now",
+        "--no-export-dynamic",
     ], .when(configuration: .release))
 
 /// Modules that touch the system.

@@ -7,11 +7,11 @@ import CLinux
 package enum Memory {
     /// Comes first in a program that stays. By default the C library keeps a heap for each thread, and after the first
     /// large block that was freed it takes blocks as large out of the common heap, where they leave holes. Two heaps, so
-    /// that the store can be opened while the configuration is read and neither waits for the other, and blocks from 64 KiB
-    /// on by themselves: they go back when they are freed, such as those of samples that the archive has.
+    /// that the store can be opened while the configuration is read and neither waits for the other, and large blocks by
+    /// themselves: they go back when they are freed.
     package static func keepSmall() {
         mallopt(M_ARENA_MAX, 2)
-        mallopt(M_MMAP_THRESHOLD, 64 << 10)
+        mallopt(M_MMAP_THRESHOLD, 256 << 10)
         mallopt(M_TRIM_THRESHOLD, 512 << 10)
         mappedAtStart = try? Files.text(own)
     }
@@ -25,8 +25,10 @@ package enum Memory {
     private nonisolated(unsafe) static var constants: [Range<UInt>]?
 
     /// Gives back what is free now, such as what only the start needed, also of code and of constants in files. Takes some
-    /// milliseconds. On one thread only.
+    /// milliseconds. On one thread only. From the first time on, blocks from 64 KiB on count as large, such as those of
+    /// samples that the archive has; a start makes and frees too many of them.
     package static func giveBack() {
+        mallopt(M_MMAP_THRESHOLD, 64 << 10)
         malloc_trim(0)
         let constants = constants ?? constantsOfFiles()
         Memory.constants = constants
