@@ -18,36 +18,18 @@ extension Slot {
     /// Stands for a number that is not known.
     private static let none = Int64.min
 
-    /// Hands over each number from the fifteenth on that is always known, in its order.
-    private mutating func eachCount(_ body: (inout Int64) -> Void) {
-        body(&energy)
-        body(&idleEnergy)
-        body(&energyCovered)
-        body(&corrections)
-        body(&shots)
-        body(&items)
-        body(&filament)
-        body(&late)
-        body(&faults)
-        body(&runs)
-        body(&off)
-        body(&scrap)
-        body(&massCovered)
-        body(&massByShots)
-        body(&massByScale)
-    }
+    private static let fieldCount = 32 + 3 * Polymer.allCases.count
 
     /// All that is known of this slot, to be stored.
     package var fields: [Int64] {
         var fields: [Int64] = []
-        fields.reserveCapacity(18 + stateMilliseconds.count + jobs.count + 3 * massIn.count)
+        fields.reserveCapacity(Self.fieldCount)
         fields.append(Self.layout)
         fields += stateMilliseconds
         fields += jobs
-        var own = self
-        own.eachCount { fields.append($0) }
-        fields.append(leastPower ?? Self.none)
-        fields.append(mostPower ?? Self.none)
+        fields += [energy, idleEnergy, energyCovered, corrections, shots, items, filament, late]
+        fields += [faults, runs, off, scrap, massCovered, massByShots, massByScale]
+        fields += [leastPower ?? Self.none, mostPower ?? Self.none]
         for index in massIn.indices {
             fields.append(massIn[index])
             fields.append(massProduct[index])
@@ -60,16 +42,9 @@ extension Slot {
     package init?(fields: [Int64]) {
         guard fields.first == Self.layout else { return nil }
         self.init()
-        var rest = fields.dropFirst()
-        for index in stateMilliseconds.indices { if let value = rest.popFirst() { stateMilliseconds[index] = value } }
-        for index in jobs.indices { if let value = rest.popFirst(), value != 0 { jobs[index] = value } }
-        eachCount { if let value = rest.popFirst() { $0 = value } }
-        if let value = rest.popFirst() { leastPower = value == Self.none ? nil : value }
-        if let value = rest.popFirst() { mostPower = value == Self.none ? nil : value }
-        for index in massIn.indices {
-            if let value = rest.popFirst(), value != 0 { massIn[index] = value }
-            if let value = rest.popFirst(), value != 0 { massProduct[index] = value }
-            if let value = rest.popFirst(), value != 0 { massScrap[index] = value }
+        for (field, number) in fields.prefix(Self.fieldCount).enumerated()
+        where field > 0 && number != Self.absent(field) {
+            add(number, toField: field)
         }
     }
 

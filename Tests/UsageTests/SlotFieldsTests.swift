@@ -33,6 +33,12 @@ import Usage
         if Bool.random(using: &random) { slot.mostPower = any() }
         #expect(Slot(fields: slot.fields) == slot, "seed \(seed)")
         #expect(slot.fields.count <= 64)
+        // The same in memory, once newer ones have come.
+        var table = SlotTable()
+        let start = Instant(milliseconds: 1_900_000 * Slot.length.milliseconds)
+        for number in Int64(0)...20 { _ = table.change(at: start + Slot.length * number) { $0 = slot } }
+        #expect(table.slot(startingAt: start) == slot, "seed \(seed)")
+        #expect(table.sum(from: start, to: start + Slot.length) == slot, "seed \(seed)")
         // A record of an older program has fewer numbers, one of a newer program more.
         let length = Int.random(in: 1..<slot.fields.count, using: &random)
         let older = Slot(fields: Array(slot.fields[..<length]))
