@@ -153,13 +153,14 @@ extension Hub {
         return found
     }
 
-    /// What waits was said to a process that has ended: after the last of it nobody listened.
-    mutating func noteEndOfWaiting(boot: String) {
-        guard let waitingSeries, let beatSeries else { return }
+    /// What waits was said to a process that has ended: after the last of it nobody listened. False where nothing waits.
+    mutating func noteEndOfWaiting(boot: String) -> Bool {
+        guard let waitingSeries, let beatSeries else { return false }
         let found = waitingValues(boot: boot, in: waitingSeries)
-        guard let last = found.values.map(\.moment).max() else { return }
+        guard let last = found.values.map(\.moment).max() else { return found.foreign > 0 }
         let mark = WaitingValue(boot: boot, series: beatSeries.raw, moment: last, value: .text(Self.offReason))
         for text in mark.texts { store.append(waitingSeries, found.end, .text(text)) }
+        return true
     }
 
     /// Gives values that wait their times; how many. Where a process died on the way, the same times again, so that the

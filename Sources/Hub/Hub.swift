@@ -121,12 +121,12 @@ package struct Hub {
         openSeries()
         openSlotSeries()
         recallMemories(at: now.wall)
-        noteEndOfWaiting(boot: boot)
+        let waits = noteEndOfWaiting(boot: boot)
         if let doubt {
             wait(doubt, boot: boot)
         } else {
             let newest = store.newest
-            _ = restamp(boot: boot, at: now)
+            if waits { _ = restamp(boot: boot, at: now) }
             if isHasty, let newest { putOff(newest: newest, at: now) } else { begin(at: now, newest: newest) }
         }
     }
