@@ -83,17 +83,18 @@ struct TierHead {
         return old
     }
 
-    /// The same version stands at another ordinal now.
-    mutating func move(_ series: UInt16, _ start: Int64, below: UInt64, to ordinal: UInt64) {
-        guard let index = entries.index(forKey: series) else { return }
-        TierHead.move(&entries.values[index], start, below: below, to: ordinal)
+    /// The same version stands at another ordinal now; false where a later version has replaced it.
+    mutating func move(_ series: UInt16, _ start: Int64, below: UInt64, to ordinal: UInt64) -> Bool {
+        guard let index = entries.index(forKey: series) else { return false }
+        return TierHead.move(&entries.values[index], start, below: below, to: ordinal)
     }
 
     /// In place, as above.
-    private static func move(_ list: inout [Entry], _ start: Int64, below: UInt64, to ordinal: UInt64) {
+    private static func move(_ list: inout [Entry], _ start: Int64, below: UInt64, to ordinal: UInt64) -> Bool {
         let place = place(list, start)
-        guard place < list.count, list[place].start == start, list[place].ordinal < below else { return }
+        guard place < list.count, list[place].start == start, list[place].ordinal < below else { return false }
         list[place].ordinal = ordinal
+        return true
     }
 
     func contains(_ series: UInt16, _ start: Int64) -> Bool {
@@ -420,9 +421,10 @@ extension RingStore {
             .io, "the ring of \(tier) takes no pages, they stay in the journal: \(last?.description ?? "")")
     }
 
-    /// Its old journal page can be given up, once the next commit is durable.
+    /// Its old journal page can be given up, once the next commit is durable. A later version, which the seal itself may
+    /// have made, goes with that commit: behind it, the old one would pass for the newest.
     func journalAgain(_ old: Standing) {
-        self[old.item.tier].head.move(old.series, old.start, below: cursor, to: head.end)
+        guard self[old.item.tier].head.move(old.series, old.start, below: cursor, to: head.end) else { return }
         head.append(old.item, series: old.series, start: old.start)
     }
 

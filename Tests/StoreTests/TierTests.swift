@@ -261,6 +261,28 @@ struct ChannelSlotTests {
         #expect(work.store.records(numbers, in: .days, from: .distantPast, to: .distantFuture).count > 1)
     }
 
+    @Test("A late sample makes a record of a slot that lasts through many runs, and none of these brings it back")
+    func lateInALongSlot() throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 21)
+        work.disk.isRecording = false
+        for round in 0..<1500 {
+            for number in [0, 1, 4, 5] {
+                // One in ten is late, so that its slot is recorded before it is over.
+                let late = (round + number) % 10 == 0 ? Int64(24) : 0
+                try work.append(
+                    number, Workload.start + .seconds(Int64(round * 20) - late), .number(Double(round + number)))
+            }
+            guard round % 5 == 4 else { continue }
+            try work.commit()
+            try work.sync()
+            guard round % 150 == 149 else { continue }
+            SlotModel.check(work.store, "round \(round)")
+            SlotModel.check(try RingStore(opening: work.disk), "opened in round \(round)")
+        }
+        #expect(work.store.statistics.usedPages > 10)
+        #expect(work.store.statistics.usedTierPages[0] > 0)
+    }
+
     @Test("A slot's integral keeps the tenths that its first, last, least and most number do not have")
     func tenths() throws {
         let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 13)
