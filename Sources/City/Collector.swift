@@ -86,7 +86,7 @@ package struct Collector<Book: RollupBook> {
                 held[item.key] = RollupSummary(key: item.key, version: item.version, digest: verdicts[index].digest)
                 news[item.key] = StoredRollup(
                     key: item.key, version: item.version, digest: verdicts[index].digest, received: now,
-                    text: verdicts[index].rollup.canonical)
+                    text: verdicts[index].canonical.text())
             }
             if !news.isEmpty { try book.store(Array(news.values)) }
         } catch {
@@ -130,13 +130,14 @@ package struct Collector<Book: RollupBook> {
         guard problems.isEmpty else {
             return Verdict(rollup: rollup, refused: problems.prefix(20).joined(separator: "; "))
         }
-        let computed = RollupContent.digest(of: rollup, sha256)
+        let canonical = CanonicalObject(rollup.members ?? [])
+        let computed = RollupContent.digest(of: canonical, sha256)
         guard computed == digest.lowercased() else {
             return Verdict(
                 rollup: rollup,
                 refused: "the digest does not fit: \(computed) is the SHA-256 of the canonical item without emitted")
         }
-        return Verdict(rollup: rollup, item: item, digest: computed)
+        return Verdict(rollup: rollup, canonical, item: item, digest: computed)
     }
 }
 
@@ -145,6 +146,8 @@ private struct Verdict {
     let rollup: JSON
     /// nil where the item is not good.
     let item: RollupItem?
+    /// The item as it is hashed and kept; of no use where it is not good.
+    let canonical: CanonicalObject
     let digest: String
     private(set) var result: RollupResult
     private var problem: (status: Int, detail: String)?
@@ -152,8 +155,9 @@ private struct Verdict {
 
     var isOfAnotherLab: Bool { problem?.status == 403 }
 
-    init(rollup: JSON, item: RollupItem, digest: String) {
+    init(rollup: JSON, _ canonical: CanonicalObject, item: RollupItem, digest: String) {
         self.rollup = rollup
+        self.canonical = canonical
         self.item = item
         self.digest = digest
         result = .applied
@@ -161,6 +165,7 @@ private struct Verdict {
 
     init(rollup: JSON, refused detail: String, _ status: Int = 422) {
         self.rollup = rollup
+        canonical = CanonicalObject([])
         item = nil
         digest = ""
         result = .rejected

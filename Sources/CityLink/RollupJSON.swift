@@ -57,14 +57,33 @@ extension RollupContent {
 
     /// What says whether a window has changed: the digest without everything that sending adds. That it is final is
     /// news, once; that it is not yet stands in no digest.
-    package func contentDigest(_ sha256: SHA256) -> String {
-        let bare = item(epoch: 0, revision: 0, emitted: start).without("emitted", "epoch", "revision")
-        return sha256((isFinal ? bare : bare.without("final")).canonical).hexadecimal
+    package func contentDigest(_ sha256: SHA256) -> String { contentDigest(of: canonical(), sha256) }
+
+    /// The same where the canonical form is at hand, of whatever version.
+    func contentDigest(of canonical: CanonicalObject, _ sha256: SHA256) -> String {
+        let text =
+            isFinal
+            ? canonical.text(without: "emitted", "epoch", "revision")
+            : canonical.text(without: "emitted", "epoch", "revision", "final")
+        return sha256(text).hexadecimal
+    }
+
+    /// The item in canonical form, of no version yet.
+    func canonical() -> CanonicalObject {
+        CanonicalObject(item(epoch: 0, revision: 0, emitted: start).members ?? [])
     }
 
     /// The digest that goes beside an item on the wire: SHA-256 over the canonical form without `emitted`.
-    package static func digest(of item: JSON, _ sha256: SHA256) -> String {
-        sha256(item.without("emitted").canonical).hexadecimal
+    package static func digest(of item: CanonicalObject, _ sha256: SHA256) -> String {
+        sha256(item.text(without: "emitted")).hexadecimal
+    }
+}
+
+extension CanonicalObject {
+    /// The item as this version of it; see `RollupContent.item`.
+    func numbered(_ version: RollupVersion, emitted: Instant) -> CanonicalObject {
+        replacing("epoch", .integer(version.epoch)).replacing("revision", .integer(version.revision))
+            .replacing("emitted", .string(emitted.description))
     }
 }
 

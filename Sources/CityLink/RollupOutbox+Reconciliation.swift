@@ -107,9 +107,10 @@ extension RollupOutbox {
         for isFinal in [content.isFinal, !content.isFinal] {
             var same = content
             same.isFinal = isFinal
-            let item = same.item(epoch: window.version.epoch, revision: window.version.revision, emitted: now)
+            let bare = same.canonical()
+            let item = bare.numbered(window.version, emitted: now)
             guard RollupContent.digest(of: item, sha256) == window.digest else { continue }
-            window.contentDigest = same.contentDigest(sha256)
+            window.contentDigest = same.contentDigest(of: bare, sha256)
             known[content.key] = window
             effects.append(.note(window))
             return true

@@ -92,18 +92,19 @@ package struct RollupOutbox: Sendable {
             return nil
         }
         guard isOurs(content, now) else { return nil }
-        let contentDigest = content.contentDigest(sha256)
+        let bare = content.canonical()
+        let contentDigest = content.contentDigest(of: bare, sha256)
         let last = known[key]
         guard last?.contentDigest != contentDigest else { return nil }
         var version = RollupVersion(epoch: epoch, revision: 1)
         if let last, last.version >= version {
             version = RollupVersion(epoch: last.version.epoch, revision: last.version.revision + 1)
         }
-        let rollup = content.item(epoch: version.epoch, revision: version.revision, emitted: now)
+        let rollup = bare.numbered(version, emitted: now)
         let digest = RollupContent.digest(of: rollup, sha256)
         var row = OutboxRow(
             key: key, version: version, contentDigest: contentDigest, digest: digest,
-            item: JSON.object(["digest": .string(digest), "rollup": rollup]).canonical, made: now,
+            item: Array("{\"digest\":\"\(digest)\",\"rollup\":".utf8) + rollup.text() + [0x7D], made: now,
             suppressed: content.suppressed)
         if row.item.count > limits.batchBytes - Self.envelope.count - 2 {
             row.problem = "with \(row.item.count) bytes it is larger than a request may be; share less detail"
@@ -123,9 +124,13 @@ package struct RollupOutbox: Sendable {
     /// Everything of a grain before this instant is rolled up and on the outbox's disk, or was once; nil where nothing
     /// is. Windows are offered in order of time.
     package func acceptedBefore(_ grain: RollupGrain) -> Instant? {
-        let waiting = unstored.filter { $0.grain == grain }.map(\.start).min()
-        let newest = known.keys.filter { $0.grain == grain && !unstored.contains($0) }.map(\.start).max()
-        return newest.map { min($0, waiting ?? $0) }
+        var waiting = Instant.distantFuture
+        for key in unstored where key.grain == grain { waiting = min(waiting, key.start) }
+        var newest = Instant.distantPast
+        for key in known.keys where key.start > newest && key.grain == grain && !unstored.contains(key) {
+            newest = key.start
+        }
+        return newest > .distantPast ? min(newest, waiting) : nil
     }
 
     /// Rows that wait for the disk, for another try after it failed.

@@ -127,14 +127,6 @@ package enum JSON: Hashable, Sendable {
         return out
     }
 
-    /// Compact text with sorted members and ECMAScript numbers: the canonical form of RFC 8785.
-    package var canonical: [UInt8] {
-        var out: [UInt8] = []
-        var orders = CanonicalOrders()
-        write(to: &out, &orders)
-        return out
-    }
-
     private func write(to out: inout [UInt8]) {
         switch self {
         case .array(let items):
@@ -157,30 +149,8 @@ package enum JSON: Hashable, Sendable {
         }
     }
 
-    /// The same with sorted members.
-    private func write(to out: inout [UInt8], _ orders: inout CanonicalOrders) {
-        switch self {
-        case .array(let items):
-            out.append(0x5B)
-            for (index, item) in items.enumerated() {
-                if index > 0 { out.append(0x2C) }
-                item.write(to: &out, &orders)
-            }
-            out.append(0x5D)
-        case .object(let members):
-            guard !members.isEmpty else { return out.append(contentsOf: [0x7B, 0x7D]) }
-            let shape = orders.shape(of: members)
-            for place in shape.order.indices {
-                out.append(contentsOf: shape.heads[place])
-                members[shape.order[place]].value.write(to: &out, &orders)
-            }
-            out.append(0x7D)
-        default: writePlain(to: &out)
-        }
-    }
-
     /// What has nothing inside.
-    private func writePlain(to out: inout [UInt8]) {
+    func writePlain(to out: inout [UInt8]) {
         switch self {
         case .bool(let flag): out.append(contentsOf: (flag ? "true" : "false").utf8)
         case .number(let number): JSON.append(number, to: &out)
@@ -301,52 +271,5 @@ package enum JSON: Hashable, Sendable {
             out.append(48 + UInt8(truncatingIfNeeded: rest / 100))
             rest = rest % 100 * 10
         }
-    }
-}
-
-/// In which order the members of objects are written canonically. Objects of one text are mostly alike: what is the same
-/// in them is made once.
-private struct CanonicalOrders {
-    struct Shape {
-        let keys: [String]
-        /// Places of the members, sorted by key, and the bytes up to each value: `{"key":` or `,"key":`.
-        let order: [Int]
-        let heads: [[UInt8]]
-    }
-
-    private var known: [Shape] = []
-    private static let most = 16
-
-    mutating func shape(of members: [JSON.Member]) -> Shape {
-        for index in known.indices where Self.same(known[index].keys, members) { return known[index] }
-        let order = members.indices.sorted { Self.precedes(members[$0].key, members[$1].key) }
-        let heads = order.enumerated().map { place, index in
-            var head: [UInt8] = [place == 0 ? 0x7B : 0x2C]
-            JSON.append(members[index].key, to: &head)
-            head.append(0x3A)
-            return head
-        }
-        let shape = Shape(keys: members.map(\.key), order: order, heads: heads)
-        if known.count == Self.most { known.removeFirst() }
-        known.append(shape)
-        return shape
-    }
-
-    private static func same(_ keys: [String], _ members: [JSON.Member]) -> Bool {
-        guard keys.count == members.count else { return false }
-        for index in keys.indices where keys[index] != members[index].key { return false }
-        return true
-    }
-
-    /// By UTF-16 code units, as RFC 8785 asks.
-    private static func precedes(_ a: String, _ b: String) -> Bool {
-        let (left, right) = (a.utf8.span, b.utf8.span)
-        // Up to the first byte beyond ASCII both orders are the same.
-        for index in 0..<min(left.count, right.count) {
-            let (x, y) = (left[index], right[index])
-            if x >= 0x80 || y >= 0x80 { return a.utf16.lexicographicallyPrecedes(b.utf16) }
-            if x != y { return x < y }
-        }
-        return left.count < right.count
     }
 }

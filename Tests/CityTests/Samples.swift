@@ -44,6 +44,13 @@ func day(
     return content
 }
 
+extension RollupContent {
+    /// The digest of an item of which all is written anew; the product puts it together from pieces.
+    static func digest(of item: JSON, _ sha256: SHA256) -> String {
+        sha256(item.without("emitted").canonical).hexadecimal
+    }
+}
+
 /// An item as it stands in a request.
 func wire(
     _ content: RollupContent, epoch: Int64 = 1, revision: Int64 = 1, emitted: Instant = firstDay, digest: String? = nil

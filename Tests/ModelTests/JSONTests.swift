@@ -146,6 +146,19 @@ import Testing
         }
     }
 
+    /// What is put together of members says the same as the whole written anew.
+    @Test func anObjectOfPiecesIsWrittenAsTheWhole() throws {
+        let json = try #require(
+            JSON(#"{"z":[1,{"b":null,"a":"\u0007"}],"epoch":7,"é":0.001,"emitted":"x","\ud83d\ude00":1,"\uffee":2}"#))
+        let pieces = CanonicalObject(try #require(json.members))
+        #expect(pieces.text() == json.canonical)
+        #expect(pieces.text(without: "emitted", "z") == json.without("emitted", "z").canonical)
+        let other = JSON.object(
+            (json.members ?? []).map { $0.key == "epoch" ? JSON.Member("epoch", .string("\"8\"")) : $0 })
+        #expect(pieces.replacing("epoch", .string("\"8\"")).text() == other.canonical)
+        #expect(CanonicalObject([]).text() == JSON.object([]).canonical)
+    }
+
     @Test func aKeyTwiceIsRefused() {
         #expect(JSON(#"{"a":1,"a":2}"#) == nil)
         #expect(JSON(#"{"a":1,"\u0061":2}"#) == nil)
