@@ -48,10 +48,8 @@ package struct MakerSpace: SimulatedPlace {
     package let places: [Place]
     package let start: Instant
     private var parts: [any LabPart] = []
-    private var nexts: [Instant] = []
-    /// The part that lives next, and when; and when another one does.
-    private var earliest = (index: 0, time: Instant.distantFuture)
-    private var second = Instant.distantFuture
+    /// When each part lives next.
+    private var nexts: Agenda
     private var waiting: [Emission] = []
     private var now: Instant
     /// Who is on each wire.
@@ -131,13 +129,13 @@ package struct MakerSpace: SimulatedPlace {
         self.start = start
         now = start
         self.places = places
+        nexts = Agenda(places.count)
         var random = SeededRandom(seed)
         for (index, place) in places.enumerated() {
             parts.append(Self.part(place, index, random.fork(), start, profile))
-            nexts.append(parts[index].next)
+            nexts[index] = parts[index].next
             for wire in Self.wires(of: place) { wires[wire, default: []].append(index) }
         }
-        findEarliest()
     }
 
     private static func part(
@@ -183,27 +181,13 @@ package struct MakerSpace: SimulatedPlace {
 
     // MARK: time
 
-    package var nextEvent: Instant { waiting.isEmpty ? earliest.time : now }
-
-    private mutating func findEarliest() {
-        var first = (index: 0, time: Instant.distantFuture)
-        second = .distantFuture
-        for index in nexts.indices {
-            if nexts[index] < first.time {
-                second = first.time
-                first = (index, nexts[index])
-            } else {
-                second = min(second, nexts[index])
-            }
-        }
-        earliest = first
-    }
+    package var nextEvent: Instant { waiting.isEmpty ? nexts.first.time : now }
 
     package mutating func live(quietlyBefore end: Instant) -> Instant {
-        while waiting.isEmpty, earliest.time < end { tick(earliest.index, at: earliest.time) }
+        while waiting.isEmpty, nexts.first.time < end { tick(nexts.first.index, at: nexts.first.time) }
         guard waiting.isEmpty else { return min(now, end) }
         // Whatever befalls a machine at that time befalls it then, not when it was looked at last.
-        let next = min(earliest.time, end)
+        let next = min(nexts.first.time, end)
         now = max(now, next - .milliseconds(1))
         return next
     }
@@ -211,7 +195,7 @@ package struct MakerSpace: SimulatedPlace {
     package mutating func advance(to time: Instant, _ emit: (Emission) -> Void) {
         flush(emit)
         while true {
-            let (index, next) = earliest
+            let (index, next) = nexts.first
             guard next <= time else { break }
             tick(index, at: next)
             flush(emit)
@@ -229,24 +213,21 @@ package struct MakerSpace: SimulatedPlace {
         now = max(now, time)
         parts[index].tick(&waiting)
         nexts[index] = parts[index].next
-        // The first of those that are due at once goes first, as it would if all were looked at.
-        if index == earliest.index, nexts[index] < second { earliest.time = nexts[index] } else { findEarliest() }
     }
 
     package mutating func received(_ bytes: [UInt8], on wire: String, at time: Instant) -> [[UInt8]] {
-        while earliest.time <= time { tick(earliest.index, at: earliest.time) }
+        while nexts.first.time <= time { tick(nexts.first.index, at: nexts.first.time) }
         now = max(now, time)
         var replies: [[UInt8]] = []
         for index in wires[wire] ?? [] {
             replies += parts[index].received(bytes, on: wire, at: now)
             nexts[index] = parts[index].next
         }
-        findEarliest()
         return replies
     }
 
     package mutating func received(_ payload: [UInt8], topic: String, at time: Instant) -> [Emission] {
-        while earliest.time <= time { tick(earliest.index, at: earliest.time) }
+        while nexts.first.time <= time { tick(nexts.first.index, at: nexts.first.time) }
         now = max(now, time)
         var answers: [Emission] = []
         for index in parts.indices {
@@ -262,13 +243,12 @@ package struct MakerSpace: SimulatedPlace {
     }
 
     package mutating func portOpened(_ wire: String, at time: Instant) {
-        while earliest.time <= time { tick(earliest.index, at: earliest.time) }
+        while nexts.first.time <= time { tick(nexts.first.index, at: nexts.first.time) }
         now = max(now, time)
         for index in wires[wire] ?? [] {
             parts[index].portOpened(wire, at: now)
             nexts[index] = parts[index].next
         }
-        findEarliest()
     }
 
     /// Those on which a place listens.
@@ -320,10 +300,7 @@ package struct MakerSpace: SimulatedPlace {
 
     package mutating func cutPower(of machine: String) -> Bool {
         guard let index = places.firstIndex(where: { $0.machine == machine }) else { return false }
-        defer {
-            nexts[index] = parts[index].next
-            findEarliest()
-        }
+        defer { nexts[index] = parts[index].next }
         return parts[index].losePower(at: now, &waiting)
     }
 

@@ -212,7 +212,12 @@ struct Press: LabPart {
     // MARK: what follows
 
     private mutating func settle(_ at: Instant) {
-        let isHot = zones.allSatisfy { $0.setpoint > 0 && $0.shown(noise) >= $0.setpoint - 5 } && !isBroken
+        // By index: a closure here copied the whole press each time.
+        var isHot = !isBroken
+        for index in zones.indices
+        where zones[index].setpoint <= 0 || zones[index].shown(noise) < zones[index].setpoint - 5 {
+            isHot = false
+        }
         hotSince = isHot ? hotSince ?? at : nil
         record.enter(trueState(at), at: at)
     }

@@ -24,6 +24,23 @@ private let start = Instant(milliseconds: 1_795_359_600_000)  // Monday, 2026-11
         #expect(emissions == expected)
     }
 
+    /// The knock-out finds whom a look at all would find, the first of those that are due at once.
+    @Test func theFirstOfAllIsFound() {
+        for seed in UInt64(1)...200 {
+            var random = SeededRandom(seed)
+            var times = [Instant](repeating: .distantFuture, count: Int(random.next() % 40) + 1)
+            var agenda = Agenda(times.count)
+            for _ in 0..<200 {
+                let index = Int(random.next() % UInt64(times.count))
+                let time = Instant(milliseconds: Int64(random.next() % 20))
+                agenda[index] = time
+                times[index] = time
+                let first = times.firstIndex(of: times.min() ?? time)
+                #expect(agenda.first.index == first && agenda.first.time == times.min(), "seed \(seed)")
+            }
+        }
+    }
+
     /// Nobody works at night, on Sunday, or more in August than in October; and whatever is there is used in a week.
     @Test func peopleComeWhenItIsOpen() {
         var lab = MakerSpace(seed: 5, start: start, machines: 30)
