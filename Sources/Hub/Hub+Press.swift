@@ -88,6 +88,7 @@ extension Hub {
 
     /// Shots against scale from `midnight` on. What was made a moment ago cools and is not on the scale yet.
     private func evidence(of index: Int, from midnight: Instant, at time: Instant) -> MassEvidence? {
+        guard machines[index].configuration.material.mayDisagree else { return nil }
         let slots = machines[index].usage.slots
         let now = time.floor(to: Slot.length)
         let today = slots.sum(from: midnight, to: now + Slot.length)
@@ -100,7 +101,7 @@ extension Hub {
     /// A zone's temperature or set value, `what`, in °C: notes when it gets beyond what the machine's polymer bears, or
     /// back.
     mutating func watchHeat(_ celsius: Double, _ what: Role, _ machine: Int) {
-        let polymer = machines[machine].usage.mould?.polymer ?? machines[machine].configuration.material.polymer
+        let polymer = machines[machine].usage.fedWith()
         guard (celsius > polymer.most) != machines[machine].tooHot.contains(what) else { return }
         if machines[machine].tooHot.remove(what) == nil { machines[machine].tooHot.insert(what) }
         alertsMayDiffer = true
@@ -108,10 +109,9 @@ extension Hub {
 
     /// Zones that are hotter, or set hotter, than what is in the press bears. The gateway only says so.
     func heatAlerts(of index: Int) -> [Alert] {
-        let machine = machines[index]
-        let polymer = machine.usage.mould?.polymer ?? machine.configuration.material.polymer
+        let polymer = machines[index].usage.mould?.polymer ?? machines[index].configuration.material.polymer
         let limit = polymer.most
-        let (id, name) = (machine.configuration.id, machine.configuration.name)
+        let (id, name) = (machines[index].configuration.id, machines[index].configuration.name)
         let stuff = polymer.heat == nil ? "a hand press" : polymer.rawValue.uppercased()
         let korean = polymer.heat == nil ? "수동 사출기" : polymer.rawValue.uppercased()
         return zoneViews(index).compactMap { zone in
@@ -139,15 +139,15 @@ extension Hub {
 
     /// Shots of an unknown mould, and two accounts of mass that do not agree.
     func materialAlerts(of index: Int) -> [Alert] {
-        let machine = machines[index]
-        let rule = machine.configuration.material
+        let rule = machines[index].configuration.material
         let now = lastLook.wall
-        let (id, name) = (machine.configuration.id, machine.configuration.name)
+        let (id, name) = (machines[index].configuration.id, machines[index].configuration.name)
         let midnight = configuration.lab.zone.start(of: configuration.lab.zone.date(at: now))
         var alerts: [Alert] = []
-        if rule.tellsByShots, machine.usage.mould == nil {
+        let mould = machines[index].usage.mould
+        if rule.tellsByShots, mould == nil {
             let slot = now.floor(to: Slot.length)
-            if machine.usage.slots.sum(from: slot - Slot.length, to: slot + Slot.length).shots > 0 {
+            if machines[index].usage.slots.sum(from: slot - Slot.length, to: slot + Slot.length).shots > 0 {
                 alerts.append(
                     Alert(
                         id: "mould/\(id)", severity: .warning, machine: id,
@@ -162,9 +162,9 @@ extension Hub {
                 Alert(
                     id: "mass/\(id)", severity: .warning, machine: id,
                     english:
-                        "\(name): by its shots today's mass is \(shots) g, by the scale \(scale) g. Check the chosen mould\(machine.usage.mould.map { " (\($0.name))" } ?? ""), that all parts go over the scale, and its tare",
+                        "\(name): by its shots today's mass is \(shots) g, by the scale \(scale) g. Check the chosen mould\(mould.map { " (\($0.name))" } ?? ""), that all parts go over the scale, and its tare",
                     korean:
-                        "\(name): 오늘 질량이 사출 기준 \(shots) g, 저울 기준 \(scale) g입니다. 선택한 금형\(machine.usage.mould.map { " (\($0.name))" } ?? ""), 모든 부품의 계량 여부, 저울 영점을 확인하세요",
+                        "\(name): 오늘 질량이 사출 기준 \(shots) g, 저울 기준 \(scale) g입니다. 선택한 금형\(mould.map { " (\($0.name))" } ?? ""), 모든 부품의 계량 여부, 저울 영점을 확인하세요",
                     since: nil))
         }
         return alerts

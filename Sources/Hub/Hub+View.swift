@@ -243,14 +243,14 @@ extension Hub {
                 "\(id) 응답 없음: 전원과 배선을 확인하세요\(why)" + (seconds.map { ". 지금은 \($0)초마다 묻습니다" } ?? ""),
                 machine: devices[index].machine, since: devices[index].lastSeen?.wall)
         }
-        let states = machines.indices.map { machines[$0].usage.state }
-        for index in machines.indices where states[index] == .fault {
+        // What was told is what is: each change of a state is told before anybody looks, and leads here.
+        for index in machines.indices where machines[index].told.state == .fault {
             let (name, why) = (machines[index].configuration.name, machines[index].usage.reason)
             add(
                 .error, "fault/\(machines[index].configuration.id)", "\(name): fault, \(why)", "\(name): 고장, \(why)",
                 machine: index, since: machines[index].usage.since)
         }
-        for index in machines.indices where states[index] == .blocked {
+        for index in machines.indices where machines[index].told.state == .blocked {
             let (name, why) = (machines[index].configuration.name, machines[index].usage.reason)
             add(
                 .warning, "blocked/\(machines[index].configuration.id)", "\(name) needs a person: \(why)",

@@ -407,11 +407,11 @@ struct Head {
         isKnown(UInt32(series)) && tails[Int(series)].oldest < time
     }
 
-    /// Calls `body` with the ordinals and records of the series from the newest back.
-    func backwards(_ series: UInt16, _ body: (UInt64, Record) -> Void) {
+    /// Calls `body` with the ordinals and records of the series from the newest back to the ordinal `from`.
+    func backwards(_ series: UInt16, from: UInt64 = 0, _ body: (UInt64, Record) -> Void) {
         guard isKnown(UInt32(series)) else { return }
         var after = Int(tails[Int(series)].end)
-        while after > 0 {
+        while after > 0, first &+ UInt64(after - 1) >= from {
             let record = records[after - 1]
             body(first &+ UInt64(after - 1), record)
             guard record.back > 0 else { return }

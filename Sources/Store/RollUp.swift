@@ -306,8 +306,8 @@ extension RingStore {
     private func addUnsealed(_ series: UInt16, _ from: Int64, _ to: Int64, _ states: inout [SlotState]) {
         guard head.mayHold(series, before: to) else { return }
         var records: [Record] = []
-        head.backwards(series) { ordinal, record in
-            if ordinal >= rolledEnd, record.tag.isSample { records.append(record) }
+        head.backwards(series, from: rolledEnd) { _, record in
+            if record.tag.isSample { records.append(record) }
         }
         var late: Set<Int64> = []
         for record in records.reversed() {

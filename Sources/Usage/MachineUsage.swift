@@ -117,6 +117,11 @@ package struct MachineUsage: Hashable, Sendable {
             lastEvent: events.last)
     }
 
+    /// What the mould in the machine is fed with, or the machine without one. Mutating for the same reason.
+    package mutating func fedWith() -> Polymer {
+        seldom[0].material.mould.map { common.rule.material.moulds[$0].polymer } ?? common.rule.material.polymer
+    }
+
     /// A few members of a usage.
     package struct Glance: Sendable {
         package let state: MachineState

@@ -65,10 +65,13 @@ package struct MaterialRule: Hashable, Sendable {
     /// How many things tell mass; each covers time of its own.
     package var sources: Int64 { (tellsByShots ? 1 : 0) + Int64(weighed.count) }
 
+    /// Whether mass is told twice: by shots and by a scale.
+    package var mayDisagree: Bool { tellsByShots && (weighed.contains(.product) || weighed.contains(.input)) }
+
     /// The two accounts of a stretch of time, where there are two. `moving` is the mass that is still on its way from
     /// the machine to the scale.
     package func evidence(_ slot: Slot, moving: Int64 = 0) -> MassEvidence? {
-        guard tellsByShots, weighed.contains(.product) || weighed.contains(.input) else { return nil }
+        guard mayDisagree else { return nil }
         let larger = max(slot.massByShots, slot.massByScale)
         // At each end of the stretch a part may be made and not weighed yet.
         let onePart = moulds.map(\.shot).max() ?? 0
