@@ -32,6 +32,15 @@ extension [UInt8] {
     }
 }
 
+extension MutableRawSpan {
+    /// It is checked that the span has room for it; what the language takes for unsafe is that a type might not allow every
+    /// bit, which bytes do.
+    @inline(__always)
+    mutating func put<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_ value: T, at offset: Int) {
+        storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self)
+    }
+}
+
 /// Small magnitudes of either sign become small numbers: 0, −1, 1, −2 … → 0, 1, 2, 3 …
 @inline(__always)
 func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }

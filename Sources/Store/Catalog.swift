@@ -50,6 +50,8 @@ struct Catalog {
     }
 
     private var pages: [Page]
+    /// Where it is false, no page is dirty or wants a copy, and a commit need not look at each.
+    private var mayBeDue = true
     private let limit: Int
     private var names = SeriesNames()
     private(set) var count = 0
@@ -91,12 +93,14 @@ struct Catalog {
         // A channel that changed its unit is a new series under the old name; the newest is the one meant by it.
         names.find(number)
         pages[page].isDirty = true
+        mayBeDue = true
         return number
     }
 
     /// All series of this name, those of earlier units, too; false where the new name is taken or the old one unknown.
     mutating func rename(_ old: SeriesKey, to new: SeriesKey) -> Bool {
         guard number(new) == nil, number(old) != nil else { return false }
+        mayBeDue = true
         for index in pages.indices where pages[index].members.contains(where: { names[Int($0)]?.key == old }) {
             pages[index].isDirty = true
         }
@@ -119,6 +123,7 @@ struct Catalog {
         guard new != drops else { return }
         drops = new
         pages[0].isDirty = true
+        mayBeDue = true
     }
 
     struct Write {
@@ -131,10 +136,13 @@ struct Catalog {
     }
 
     /// What has to be written now. Each is either `written` or still due the next time.
-    func due(_ layout: Layout) -> [Write] {
-        var due: [Write] = []
+    mutating func due(_ layout: Layout) -> [Write] {
         // Asked with every commit, when there is hardly ever anything.
+        guard mayBeDue else { return [] }
+        mayBeDue = false
+        var due: [Write] = []
         for logical in pages.indices where pages[logical].isDirty || pages[logical].wantsCopy {
+            mayBeDue = true
             let page = pages[logical]
             guard page.isDirty || page.syncing == nil, let slot = page.open ?? page.freeSlot else { continue }
             let (body, used) = encode(page.members, isFirst: logical == 0)
@@ -159,6 +167,7 @@ struct Catalog {
         pages[write.logical].open = nil
         // What stood in the slot may be gone.
         pages[write.logical].isDirty = true
+        mayBeDue = true
     }
 
     mutating func beginSync() {
@@ -171,6 +180,7 @@ struct Catalog {
     mutating func finishedSync() {
         for index in pages.indices {
             guard let slot = pages[index].syncing else { continue }
+            mayBeDue = true
             pages[index].durable = slot
             pages[index].syncing = nil
             pages[index].wantsCopy = !pages[index].isCopy && !pages[index].isDirty && pages[index].open == nil
@@ -179,6 +189,7 @@ struct Catalog {
 
     /// What is not durable may be gone, whatever the file shows: it has to be written again.
     mutating func failedSync() {
+        mayBeDue = true
         for index in pages.indices where pages[index].syncing != nil || pages[index].open != nil {
             pages[index].syncing = nil
             pages[index].open = nil

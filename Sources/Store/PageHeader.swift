@@ -126,35 +126,44 @@ struct PageHeader {
         to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout, _ region: any Region,
         checked: UInt32? = nil
     ) {
-        bytes.put(PageHeader.magic, at: 0)
-        bytes[4] = PageHeader.format
-        bytes[5] = kind.rawValue
-        bytes.put(UInt16(truncatingIfNeeded: used), at: 6)
-        for index in 0..<16 { bytes[16 + index] = identity[index] }
-        bytes.put(sequence, at: 32)
-        bytes.put(UInt32(truncatingIfNeeded: page), at: 40)
-        bytes.put(UInt32(truncatingIfNeeded: layout.pages), at: 44)
-        bytes.put(UInt32(truncatingIfNeeded: layout.journalPages), at: 48)
-        bytes.put(UInt32(truncatingIfNeeded: layout.catalogPages), at: 52)
-        bytes.put(UInt16(truncatingIfNeeded: layout.seriesLimit), at: 56)
-        bytes[58] = layout.shares.slots
-        bytes[59] = layout.shares.days
-        bytes.put(epoch, at: 60)
-        bytes.put(epochFirst, at: 64)
-        bytes.put(first, at: 72)
-        bytes.put(end, at: 80)
-        bytes.put(durable, at: 88)
-        bytes.put(UInt64(bitPattern: firstTime), at: 96)
-        bytes.put(UInt64(bitPattern: lastTime), at: 104)
-        bytes.put(firstSeries, at: 112)
-        bytes.put(lastSeries, at: 114)
-        bytes.put(UInt16(truncatingIfNeeded: index), at: 116)
-        bytes.put(UInt16(truncatingIfNeeded: runPages), at: 118)
-        bytes.put(UInt32(truncatingIfNeeded: samples), at: 120)
-        bytes.put(UInt32(truncatingIfNeeded: runSamples), at: 124)
+        writeFields(to: &bytes, page: page, identity: identity, layout: layout)
         let part = checked ?? region.crc32c(bytes, PageHeader.size..<PageHeader.size + used, after: 0)
         bytes.put(Checksum.crc32c(zeros: PageHeader.bodySize - used, after: part), at: 12)
         let start = region.crc32c(bytes, 0..<8, after: 0)
         bytes.put(region.crc32c(bytes, 12..<PageHeader.size, after: start), at: 8)
+    }
+
+    /// All but the checksums. Every commit writes a page: as one span, since an array would be asked at every field whether
+    /// somebody else has it.
+    private func writeFields(to bytes: inout [UInt8], page: Int, identity: [UInt8], layout: Layout) {
+        var all = bytes.mutableSpan
+        var header = unsafe all.mutableBytes
+        guard header.byteCount >= PageHeader.size else { return }
+        header.put(PageHeader.magic, at: 0)
+        header.put(PageHeader.format, at: 4)
+        header.put(kind.rawValue, at: 5)
+        header.put(UInt16(truncatingIfNeeded: used), at: 6)
+        for index in 0..<16 { header.put(identity[index], at: 16 + index) }
+        header.put(sequence, at: 32)
+        header.put(UInt32(truncatingIfNeeded: page), at: 40)
+        header.put(UInt32(truncatingIfNeeded: layout.pages), at: 44)
+        header.put(UInt32(truncatingIfNeeded: layout.journalPages), at: 48)
+        header.put(UInt32(truncatingIfNeeded: layout.catalogPages), at: 52)
+        header.put(UInt16(truncatingIfNeeded: layout.seriesLimit), at: 56)
+        header.put(layout.shares.slots, at: 58)
+        header.put(layout.shares.days, at: 59)
+        header.put(epoch, at: 60)
+        header.put(epochFirst, at: 64)
+        header.put(first, at: 72)
+        header.put(end, at: 80)
+        header.put(durable, at: 88)
+        header.put(UInt64(bitPattern: firstTime), at: 96)
+        header.put(UInt64(bitPattern: lastTime), at: 104)
+        header.put(firstSeries, at: 112)
+        header.put(lastSeries, at: 114)
+        header.put(UInt16(truncatingIfNeeded: index), at: 116)
+        header.put(UInt16(truncatingIfNeeded: runPages), at: 118)
+        header.put(UInt32(truncatingIfNeeded: samples), at: 120)
+        header.put(UInt32(truncatingIfNeeded: runSamples), at: 124)
     }
 }
