@@ -187,12 +187,13 @@ struct RunBuilder {
         place = ChunkWriter.Place(base: head.records[range].first { $0.tag.isSample }?.time ?? 0)
         beginPage()
         columns.texts = head.texts
-        let (order, starts) = RunBuilder.sort(head, range)
-        samples = order.count
+        let (sorted, starts) = RunBuilder.sort(head, range)
+        samples = sorted.count
         for series in 0..<starts.count - 1 where starts[series] < starts[series + 1] {
             let group = starts[series]..<starts[series + 1]
             columns.makeRoom(group.count)
-            RunBuilder.fill(order, group, head, &columns.times, &columns.bits, &columns.marks)
+            columns.areInOrder = RunBuilder.fill(
+                sorted.span.extracting(group), head, &columns.times, &columns.bits, &columns.marks)
             add(UInt16(series), group.count)
             each(UInt16(series), columns, group.count)
         }
@@ -200,9 +201,33 @@ struct RunBuilder {
         if header.samples > 0 || pages.isEmpty { finishPage() }
     }
 
-    /// Where in the head the samples stand, series by series, which is a quarter of what they are; and where each series
-    /// begins, and the end. A counting sort keeps the order of arrival within each.
-    private static func sort(_ head: Head, _ range: Range<Int>) -> (order: [UInt32], starts: [Int]) {
+    /// A sample on its way from the head to its series, which is half of what it is there:
+    ///
+    ///     bits 0…3 mark of a decimal   4…31 zigzag(whole)   32…63 offset, as in `PackedRecord`
+    ///     bits 0…3 15                  4…31 0               32…63 where the sample stands in the head
+    private struct Sorted {
+        let word: UInt64
+
+        @inline(__always)
+        init(_ record: PackedRecord, at index: Int) {
+            let isShort = record.isDecimal && record.number < 1 << 28
+            word =
+                isShort
+                ? UInt64(bitPattern: record.offset << 32) | record.number << 4 | record.mark
+                : UInt64(truncatingIfNeeded: index) << 32 | 15
+        }
+
+        @inline(__always)
+        var mark: UInt8 { UInt8(truncatingIfNeeded: word & 15) }
+        @inline(__always)
+        var number: UInt64 { word >> 4 & 0xFFF_FFFF }
+        @inline(__always)
+        var place: Int64 { Int64(bitPattern: word >> 32) }
+    }
+
+    /// The samples, series by series, and where each series begins, and the end. A counting sort keeps the order of arrival
+    /// within each.
+    private static func sort(_ head: Head, _ range: Range<Int>) -> (sorted: [Sorted], starts: [Int]) {
         var starts = [Int](repeating: 0, count: head.seriesEnd + 1)
         var index = range.lowerBound
         while index < range.upperBound {
@@ -211,15 +236,16 @@ struct RunBuilder {
             index += part.count
         }
         for series in 1..<starts.count { starts[series] += starts[series - 1] }
-        var order = [UInt32](repeating: 0, count: starts[starts.count - 1])
+        let none = Sorted(PackedRecord(code: 0, series: 0, back: 0, offset: 0), at: 0)
+        var sorted = [Sorted](repeating: none, count: starts[starts.count - 1])
         var places = starts
         index = range.lowerBound
         while index < range.upperBound {
             let part = head.records.stretch(from: index).prefix(range.upperBound - index)
-            scatter(part.span, index, &places, &order)
+            scatter(part.span, index, &places, &sorted)
             index += part.count
         }
-        return (order, starts)
+        return (sorted, starts)
     }
 
     private static func count(_ records: borrowing Span<PackedRecord>, _ starts: inout [Int]) {
@@ -234,47 +260,55 @@ struct RunBuilder {
 
     /// - Parameter first: where these stand in the head.
     private static func scatter(
-        _ records: borrowing Span<PackedRecord>, _ first: Int, _ allPlaces: inout [Int], _ allOrder: inout [UInt32]
+        _ records: borrowing Span<PackedRecord>, _ first: Int, _ allPlaces: inout [Int], _ all: inout [Sorted]
     ) {
         var places = allPlaces.mutableSpan
-        var order = allOrder.mutableSpan
+        var sorted = all.mutableSpan
         var index = 0
         while index < records.count {
             let record = records[index]
             if record.isSample {
                 let place = places[Int(record.series)]
                 places[Int(record.series)] = place &+ 1
-                order[place] = UInt32(truncatingIfNeeded: first &+ index)
+                sorted[place] = Sorted(record, at: first &+ index)
             }
             index &+= 1
         }
     }
 
+    /// Whether the times are in order.
     private static func fill(
-        _ all: [UInt32], _ group: Range<Int>, _ head: Head, _ allTimes: inout [Int64], _ allBits: inout [UInt64],
+        _ sorted: borrowing Span<Sorted>, _ head: Head, _ allTimes: inout [Int64], _ allBits: inout [UInt64],
         _ allMarks: inout [UInt8]
-    ) {
-        let order = all.span.extracting(group)
+    ) -> Bool {
         var times = allTimes.mutableSpan
         var bits = allBits.mutableSpan
         var marks = allMarks.mutableSpan
-        guard order.count <= times.count, order.count <= bits.count, order.count <= marks.count else { return }
+        guard sorted.count <= times.count, sorted.count <= bits.count, sorted.count <= marks.count else { return false }
         let base = head.records.base
+        var areInOrder = true
+        var before = Int64.min
         var index = 0
-        while index < order.count {
-            let record = head.records.packed(Int(order[index]))
-            if record.isDecimal {
-                times[index] = base &+ record.offset
-                bits[index] = UInt64(bitPattern: unzigzag(record.number))
-                marks[index] = UInt8(truncatingIfNeeded: record.mark)
+        while index < sorted.count {
+            let sample = sorted[index]
+            if sample.mark < SortedColumns.double {
+                let time = base &+ sample.place
+                if time < before { areInOrder = false }
+                before = time
+                times[index] = time
+                bits[index] = UInt64(bitPattern: unzigzag(sample.number))
+                marks[index] = sample.mark
             } else {
-                let whole = head.records[Int(order[index])]
+                let whole = head.records[Int(sample.place)]
+                if whole.time < before { areInOrder = false }
+                before = whole.time
                 times[index] = whole.time
                 bits[index] = whole.bits
                 marks[index] = SortedColumns.mark(whole)
             }
             index &+= 1
         }
+        return areInOrder
     }
 
     /// How many of each series' samples have ordinals in this range; nothing where it is none.
@@ -300,14 +334,18 @@ struct RunBuilder {
             if header.samples == 0 { header.firstSeries = series }
             header.lastSeries = series
             header.samples += written
-            let span = RunBuilder.span(of: columns.times.span.extracting(done..<done + written))
-            header.firstTime = min(header.firstTime, span.first)
-            header.lastTime = max(header.lastTime, span.last)
+            let span =
+                columns.areInOrder
+                ? (columns.times[done], columns.times[done + written - 1])
+                : RunBuilder.span(of: columns.times.span.extracting(done..<done + written))
+            header.firstTime = min(header.firstTime, span.0)
+            header.lastTime = max(header.lastTime, span.1)
             done += written
         }
     }
 
-    private static func span(of times: borrowing Span<Int64>) -> (first: Int64, last: Int64) {
+    /// The first and the last moment.
+    private static func span(of times: borrowing Span<Int64>) -> (Int64, Int64) {
         var first = Int64.max
         var last = Int64.min
         for index in 0..<times.count {

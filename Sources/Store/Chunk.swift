@@ -186,7 +186,7 @@ struct ChunkWriter {
         let times = columns.times.span.extracting(range)
         guard times.count >= ChunkWriter.leastConstant,
             ChunkWriter.areSame(columns.bits.span.extracting(range), columns.marks.span.extracting(range)),
-            let last = ChunkWriter.lastInOrder(times)
+            let last = columns.areInOrder ? times[times.count - 1] : ChunkWriter.lastInOrder(times)
         else { return nil }
         var places = Int(columns.marks[range.lowerBound])
         var whole = Int64(bitPattern: columns.bits[range.lowerBound])

@@ -10,6 +10,8 @@ struct SortedColumns {
     var bits: [UInt64] = []
     var marks: [UInt8] = []
     var texts: [String] = []
+    /// No time is before the one ahead of it.
+    var areInOrder = true
 
     /// Room for so many samples, which are to be filled in.
     mutating func makeRoom(_ count: Int) {
