@@ -70,6 +70,7 @@ struct TimePredictor {
         }
         let median = few[picked / 2]
         guard median >= 0, median < 1 << 40 else { return 0 }
+        if let mean = meanWithoutGap(times, median) { return mean }
         var sum: Int64 = 0
         var count: Int64 = 0
         var before = times[0]
@@ -84,5 +85,17 @@ struct TimePredictor {
             count &+= isNear ? 1 : 0
         }
         return count > 0 ? sum &* 16 / count : median &* 16
+    }
+
+    /// The mean of all steps, without a look at each: where as many as there are fill the time between the first and the
+    /// last, and these two are not late. nil where they do not, or are.
+    private static func meanWithoutGap(_ times: borrowing Span<Int64>, _ median: Int64) -> Int64? {
+        let steps = Int64(times.count - 1)
+        let length = times[times.count - 1] &- times[0]
+        let (first, last) = (times[1] &- times[0], times[times.count - 1] &- times[times.count - 2])
+        guard (first &- median).magnitude <= 64, (last &- median).magnitude <= 64,
+            (length &- median &* steps).magnitude <= UInt64(median) / 2
+        else { return nil }
+        return length &* 16 / steps
     }
 }
