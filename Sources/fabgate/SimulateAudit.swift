@@ -64,8 +64,6 @@ package struct SimulationAudit: Sendable {
     var presses: [PressKnowledge?]
     /// The newest energy of each hour, and the sum of those that were compared already, by machine.
     var booked: [(hours: [Int: Int64], sum: Int64)]
-    /// The digest of what the city holds of each window, without its version: what counts as the same.
-    package internal(set) var digests: [RollupKey: String] = [:]
     /// When its plug's count was set to zero, by machine.
     var resets: [[Instant]]
     /// When its words were held back, by machine.

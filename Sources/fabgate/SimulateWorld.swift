@@ -154,7 +154,7 @@ package struct SimulatedWorld<Book: RollupBook> {
         try live(until: plan.end + .minutes(41))
         audit.end(truth: lab.truth)
         try drain()
-        try audit.compare(book, lab: configuration.lab.id, sha256: sha256)
+        try audit.compare(book, lab: configuration.lab.id)
     }
 
     private mutating func live(until end: Instant) throws {
