@@ -51,7 +51,7 @@ extension Hub {
             alertsMayDiffer = true
         }
         endpoints[index].isUp = true
-        devices[device].silentTurns = 0
+        endSilence(of: device, at: now)
         hear(body, device, from: Source(path: path, status: status), at: now)
     }
 
@@ -123,6 +123,15 @@ extension Hub {
             if endpoint == nil { devices[device].silentTurns += 1 }
             _ = prompt(device, at: now) { $0.poll(&$1) }
         }
+    }
+
+    /// A device spoke. One that was asked ever more rarely has its next turn at its usual pace: until then nobody would
+    /// know what it missed to say, for up to half an hour.
+    mutating func endSilence(of device: Int, at now: Now) {
+        let wasRare = devices[device].silentTurns >= 3
+        devices[device].silentTurns = 0
+        guard wasRare, nextTurns[device] < .never, let every = devices[device].configuration.every else { return }
+        nextTurns[device] = min(nextTurns[device], now.moment + every)
     }
 
     /// The third silence in a row is no accident any more; from then on it is asked ever more rarely.

@@ -243,7 +243,7 @@ package struct Hub {
         if isAnswered, lines[index].asked?.device == device, outbox.request == nil {
             lines[index].asked = nil
             lines[index].quietUntil = now.moment + linkTime(Self.gap)
-            devices[device].silentTurns = 0
+            endSilence(of: device, at: now)
         }
     }
 
@@ -320,7 +320,7 @@ package struct Hub {
             if isLive {
                 devices[index].lastSeen = now
                 if unanswered(index) != nil { alertsMayDiffer = true }
-                devices[index].silentTurns = 0
+                endSilence(of: index, at: now)
             }
             if devices[index].isOnline != true, isLive { setOnline(index, true, "spoke", at: now.wall) }
         }

@@ -152,6 +152,25 @@ import Testing
         #expect(hear(#""hms":[{"attr":1,"code":196609}]"#, &printer) == ["state=idle (FAILED)"])
     }
 
+    /// A P1 that comes back says only what changes: not that another print began while nobody heard it.
+    @Test func afterALongSilenceEverythingIsAskedForAtOnce() throws {
+        func isAsked(silentTurns: Int, then next: String) throws -> Bool {
+            var printer = try MessageBench.made(Bambu.self, "serial_number: 01P00A000000000")
+            _ = hear(#"\#(state("FINISH")),"subtask_id":"41""#, &printer)
+            var out = Outbox()
+            for _ in 0...silentTurns { printer.poll(&out) }
+            out.removeAll()
+            let bytes = Array("{\"print\":{\"command\":\"push_status\",\"msg\":1,\(next)}}".utf8)
+            printer.receive(
+                bytes.span, from: Source(topic: "device/01P00A000000000/report", subscription: 0, isRetained: false),
+                &out)
+            guard case .publish(_, let payload) = out.request else { return false }
+            return JSON(payload)?["pushing"]?["command"]?.text == "pushall"
+        }
+        #expect(try isAsked(silentTurns: 3, then: #""mc_percent":40"#))
+        #expect(try !isAsked(silentTurns: 1, then: #""mc_percent":40"#), "it stutters when it is asked often")
+    }
+
     /// Behind a bridge the link to the broker stays up while the printer is out of reach; its silence tells.
     @Test func aPrintThatBeganInASilenceIsAnotherOne() throws {
         func jobs(silentTurns: Int, then next: String) throws -> [String] {

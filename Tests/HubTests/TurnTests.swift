@@ -123,6 +123,32 @@ private struct Bench {
         #expect(bench.questions(6).count >= 1, "it is asked as often as before")
     }
 
+    @Test func oneThatAnswersAgainIsAskedAsOftenAsBefore() throws {
+        var bench = try Bench()
+        bench.live(12, "IDLE")
+        _ = bench.questions(3600)
+        var isBack = false
+        for _ in 0..<400 where !isBack {
+            for (_, question) in bench.questions(1) {
+                bench.answer(question.number, "IDLE")
+                isBack = true
+            }
+        }
+        #expect(isBack && bench.questions(6).count == 1)
+    }
+
+    @Test func oneThatSpeaksOnItsBrokerAgainHasItsNextTurnSoon() throws {
+        var bench = try Bench()
+        bench.hub.broker(0, isUp: true, "connected", at: bench.now)
+        _ = bench.pass(4 * 3600, step: 1000)
+        let word = Array(#"{"status":{"print_stats":{"state":"printing"}},"eventtime":1.0}"#.utf8)
+        bench.hub.message(
+            word.span, topic: "voron/klipper/status", isRetained: false, broker: 0, at: bench.now)
+        // In the first turn it has just spoken.
+        let polls = bench.pass(125, step: 1000).count { if case .publish = $0.effect { true } else { false } }
+        #expect(polls >= 1)
+    }
+
     @Test func whyItDoesNotAnswerIsToldOnceAndShown() throws {
         var bench = try Bench()
         var told = 0

@@ -32,6 +32,8 @@ package struct Bambu: DeviceDriver {
     /// Messages since the last turn, and turns since everything was asked for or told.
     private var heardSinceTurn = 0
     private var turnsSinceWhole = 0
+    /// Turns in a row in which it said nothing.
+    private var silentTurns = 0
     private var remembered = BambuJob.Memory()
 
     /// Device keys: `serial_number`, or `topic` for what stands in front of `/report` where a bridge renames it.
@@ -97,11 +99,15 @@ package struct Bambu: DeviceDriver {
         turnsSinceWhole += 1
         let isSilent = heardSinceTurn == 0
         heardSinceTurn = 0
+        silentTurns = isSilent ? silentTurns + 1 : 0
         // Within a print something changes each second.
         if isSilent { job.away() }
         if turnsSinceWhole >= (isSilent || known.word == nil ? 5 : 10) { return askForAll(&out) }
         if isSilent, let requestTopic { out.send(.publish(topic: requestTopic, payload: Array(Self.start.utf8))) }
     }
+
+    /// So many turns without a word are no pause within a print.
+    private static let longSilence = 3
 
     private static let start = #"{"pushing":{"sequence_id":"2","command":"start"}}"#
 
@@ -127,6 +133,9 @@ package struct Bambu: DeviceDriver {
         heardSinceTurn += 1
         guard report.isStatus else { return }
         if report.isWhole { turnsSinceWhole = 0 }
+        // A P1 or A1 that comes back from far away says only what changes from now on: not that another print began.
+        if silentTurns >= Self.longSilence, !report.isWhole { askForAll(&out) }
+        silentTurns = 0
         take(report, bytes, &out)
         if job.memory != remembered {
             remembered = job.memory
