@@ -1,4 +1,4 @@
-// JSON as a value, for everything that is not on the hot path, and its canonical form (RFC 8785), which is hashed.
+// JSON as a value, for everything that is not on the hot path. Its canonical form stands in CanonicalJSON.swift.
 
 /// One JSON value. Objects keep the order of their members; a text with a key twice is refused.
 package enum JSON: Hashable, Sendable {
