@@ -356,7 +356,7 @@ package struct Hub {
             tally.noSeries += 1
             return
         }
-        guard let time = believable(reading.time, at: now.wall) else {
+        guard var time = believable(reading.time, at: now.wall) else {
             tally.unusable += 1
             let channel = devices[index].channels[reading.channel].name
             let stamp = reading.time?.description ?? ""
@@ -375,6 +375,7 @@ package struct Hub {
             tally.unusable += 1
             return count(fault, of: index, at: time)
         }
+        if reading.time != time { time = parted(reading, of: index, from: time) }
         devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
         if !devices[index].validities.isEmpty { renew(reading, of: index, at: now) }
         if let series = devices[index].series[reading.channel] ?? openLate(reading.channel, of: index) {
@@ -397,6 +398,22 @@ package struct Hub {
 
     /// 2020-01-01: a device that says an earlier time does not know it.
     private static let clocksAreSet = Instant(milliseconds: 1_577_836_800_000)
+
+    /// When a reading that arrives at `time` counts. What a broker had kept for hours comes in one go, two prints that were
+    /// cancelled among it, and the store takes what is alike in series, time and value for the same: two events that are
+    /// counted are a millisecond apart, and what the device says after them comes after them.
+    private mutating func parted(_ reading: Reading, of index: Int, from time: Instant) -> Instant {
+        var place = time
+        // Unless the clock was set back.
+        if let last = devices[index].lastCounted, last > time, last < time + .seconds(1) { place = last }
+        switch devices[index].roles[reading.channel] {
+        case .job, .button: break
+        default: return place
+        }
+        if devices[index].latest[reading.channel]?.time == place { place = place + .milliseconds(1) }
+        devices[index].lastCounted = place
+        return place
+    }
 
     // MARK: life
 

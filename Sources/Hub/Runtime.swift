@@ -50,10 +50,14 @@ struct DeviceRuntime {
     var faultsByKind: [Fault.Kind: Int] = [:]
     var lastFault: (fault: Fault, at: Instant)?
     var latest: LatestValues
+    /// The time of its last event that is counted and has no time of its own.
+    var lastCounted: Instant?
     /// Channels whose values go out of date, by the device's own word; nearly always empty.
     var validities: [ValueLife] = []
     /// How many times in a row it did not answer.
     var silentTurns = 0
+    /// An answer may get lost, and another one: three in a row are told, and it is asked ever more rarely.
+    var isSilent: Bool { silentTurns >= 3 }
     /// What its driver has kept, and since when it stands in the store.
     var memory: (text: String, at: Instant)?
     var memorySeries: SeriesID?

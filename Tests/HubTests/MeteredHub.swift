@@ -59,8 +59,12 @@ struct MeteredHub {
     /// The meter's words, which arrive now.
     mutating func say(_ samples: [MeterSample], topic: String = "sensors/power") {
         let lines = samples.map { "power w=\($0.watts),wh=\($0.wattHours) \($0.time.milliseconds)" }
-        let payload = Array(lines.joined(separator: "\n").utf8)
-        hub.message(payload.span, topic: topic, isRetained: false, broker: 0, at: now)
+        hear(lines.joined(separator: "\n"), topic: topic)
+    }
+
+    /// A message, which arrives now.
+    mutating func hear(_ text: String, topic: String) {
+        hub.message(Array(text.utf8).span, topic: topic, isRetained: false, broker: 0, at: now)
     }
 
     mutating func pass(to time: Instant) throws {

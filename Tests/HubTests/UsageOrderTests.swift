@@ -1,6 +1,7 @@
 import CityLink
 import Hub
 import Model
+import Ports
 import Simulation
 import Testing
 import Usage
@@ -106,6 +107,50 @@ import Usage
         try disturbed.restart()
         disturbed.settle()
         #expect(windows.map(disturbed.content) == before, "seed \(seed), read again")
+    }
+
+    /// Two prints that were cancelled while the link was away are told in one go. They are two, also for the process that
+    /// reads them from the store, and the print that is on then was not cancelled with them.
+    @Test func twoAlikeEventsOfOneMomentAreTwo() throws {
+        var reader = ConfigurationReader(catalog: try loadCatalog()) { try CivilZone.load($0) }
+        let text = """
+            lab: { id: "urn:x:lab", timezone: UTC }
+            mqtt: [{ name: main, url: "mqtt://127.0.0.1:1883" }]
+            devices: [{ id: octo, driver: octoprint, mqtt: main }]
+            machines: [{ id: printer, name: Printer, class: three_d_printing, devices: [octo] }]
+            """
+        let configuration = try #require(
+            reader.read([try YAML.parse(text, file: "lab.yaml")]), "\(reader.problems.all)")
+        var hub = try MeteredHub(configuration)
+        try hub.pass(to: MeteredHub.start + .minutes(10))
+        func say(_ event: String, _ members: String = "", at second: Int) {
+            let stamp = 1_795_300_000 + second
+            hub.hear(
+                "{\(members)\"_event\":\"\(event)\",\"_timestamp\":\(stamp)}", topic: "octoPrint/event/\(event)")
+        }
+        func say(state: String, at second: Int) {
+            say("PrinterStateChanged", "\"state_id\":\"\(state)\",", at: second)
+        }
+        say(state: "OPERATIONAL", at: 0)
+        for print in 1...3 {
+            say("PrintStarted", at: print * 100)
+            say(state: "PRINTING", at: print * 100)
+            guard print < 3 else { continue }
+            say("PrintFailed", "\"reason\":\"cancelled\",", at: print * 100 + 50)
+            say(state: "OPERATIONAL", at: print * 100 + 50)
+        }
+        try hub.pass(to: MeteredHub.start + .minutes(20))
+        say("PrintDone", at: 900)
+        say(state: "OPERATIONAL", at: 900)
+        try hub.pass(to: MeteredHub.start + .hours(2))
+        let window = hub.window(.hour, at: MeteredHub.start)
+        let whole = hub.content(window)
+        // Completed, cancelled, failed, interrupted, unknown.
+        #expect(whole.totals.jobs == [1, 2, 0, 0, 0])
+        let last = hub.hub.machineViews(at: hub.now).first?.lastJob
+        #expect(last?.outcome == .completed && last?.start == MeteredHub.start + .minutes(10) + .milliseconds(1))
+        try hub.restart()
+        #expect(hub.content(window) == whole)
     }
 
     /// The sums of every hour of a day, reckoned second by second and step by step from the plain list of samples.
