@@ -39,7 +39,7 @@ package struct SimulationAudit: Sendable {
         What is forgiven, each hour and machine: energy two steps of its counter, three around a time in which the gateway
         was off, against what the values that arrived can tell, and what was drawn while the counter was in doubt (a reset, a dip, a value that came out of order, samples
         lost with the power, a clock that drifted); busy time a second for each change of state, from each change to
-        the next word that arrived, from a word that was overtaken to the next, and what passed while the gateway was off or the machine silent for too long; jobs
+        the next word that arrived, all of what those words show for less than it must last, from a word that was overtaken to the next, and what passed while the gateway was off or the machine silent for too long; jobs
         those whose word came in another hour, or never; items and grams what was made an hour around the gateway's
         absence, half a gram for each box that was weighed, a hundredth of what follows from a mould, and all of what
         was made while the word about the mould was lost. Windows: none. In all, energy is never more than was drawn,
@@ -113,9 +113,11 @@ package struct SimulationAudit: Sendable {
             let grbl = machine.devices.first { configuration.devices[$0].driverName == "grbl" }
             var afterwards = Duration.zero
             if case .press(let rule) = machine.source { afterwards = rule.shotsWithin }
+            var dwell = Duration.zero
+            if case .power(let rule) = machine.source { dwell = max(rule.startAfter, rule.stopAfter) }
             return MachineKnowledge(
                 resolution: max(1, meters.reduce(0, +)), silence: teller, afterwards: afterwards,
-                agreeWithin: grbl.flatMap { configuration.devices[$0].every }.map { $0 + .seconds(1) })
+                agreeWithin: grbl.flatMap { configuration.devices[$0].every }.map { $0 + .seconds(1) }, dwell: dwell)
         }
         jobWords = [[MachineKnowledge.Word]](repeating: [], count: machines.count)
         presses = machines.map { $0.material.tellsByShots ? PressKnowledge() : nil }
@@ -183,6 +185,8 @@ package struct SimulationAudit: Sendable {
             if committed < time {
                 knowledge[index].forget(after: committed)
                 jobWords[index].removeAll { $0.arrived > committed }
+                // What came over a wire comes no second time: a mould that was chosen then is never told.
+                presses[index]?.forget(from: committed + .milliseconds(1))
                 knowledge[index].doubt(from: committed - .minutes(11), to: time + length + .minutes(11))
             }
             // The newest sample that is found may be a minute old.

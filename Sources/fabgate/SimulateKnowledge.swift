@@ -28,16 +28,17 @@ struct MachineKnowledge {
     /// Where it believes a state that two words in a row agree on: they are no further apart. A word that is missing
     /// between them says nothing, and the two around it are not in a row.
     let agreeWithin: Duration?
-    /// So long a state must last in the labs that are simulated.
-    private static let dwell = Duration.seconds(10)
+    /// So long a state must last, as far as words tell, before it is believed; zero where a word is enough.
+    let dwell: Duration
     private(set) var states: [Word] = []
     private(set) var counters: [Word] = []
     /// Times of which its energy, or its state, can be wrong: the counter was in doubt, or the gateway off.
     private var doubts: [Doubt] = []
     private(set) var blind: [(from: Instant, to: Instant)] = []
 
-    init(resolution: Double, silence: Duration, afterwards: Duration, agreeWithin: Duration?) {
+    init(resolution: Double, silence: Duration, afterwards: Duration, agreeWithin: Duration?, dwell: Duration) {
         self.resolution = resolution
+        self.dwell = dwell
         self.agreeWithin = agreeWithin
         self.silence = silence
         self.afterwards = afterwards
@@ -121,12 +122,17 @@ struct MachineKnowledge {
     /// there or before and can still matter.
     func uncertain(from: Instant, to: Instant, changes: [Instant]) -> Int64 {
         var spans: [(from: Instant, to: Instant)] = []
-        for change in changes {
+        for (place, change) in changes.enumerated() {
             // It is known once something is told that was said after it.
             var known = arrival(after: change)
             if afterwards > .zero {
                 let cause = change - afterwards
                 known = max(known, change + (arrival(after: cause) - cause))
+            }
+            // Where the first words about it were lost, what is left of it can be too short.
+            if dwell > .zero, place + 1 < changes.count {
+                let end = arrival(after: changes[place + 1])
+                if end < known + dwell { known = end }
             }
             spans.append((change, known))
         }
@@ -142,7 +148,7 @@ struct MachineKnowledge {
             if word.said < newest {
                 let end = states[index...].first { $0.said >= newest }?.arrived
                 let begun = states[..<index].last { $0.said == newest }?.arrived ?? word.arrived
-                spans.append((max(begun, word.arrived - Self.dwell), end ?? .distantFuture))
+                spans.append((max(begun, word.arrived - dwell), end ?? .distantFuture))
             }
         }
         // Nothing more was heard.
