@@ -107,7 +107,7 @@ extension Hub {
 
     /// A unit that left three questions unanswered.
     func unanswered(_ index: Int) -> (turns: Int, askedEvery: Duration)? {
-        guard devices[index].silentTurns >= 3, let interval = turnInterval(of: index) else { return nil }
+        guard devices[index].isSilent, let interval = turnInterval(of: index) else { return nil }
         return (devices[index].silentTurns, interval)
     }
 

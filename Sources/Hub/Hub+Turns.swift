@@ -128,7 +128,7 @@ extension Hub {
     /// A device spoke. One that was asked ever more rarely has its next turn at its usual pace: until then nobody would
     /// know what it missed to say, for up to half an hour.
     mutating func endSilence(of device: Int, at now: Now) {
-        let wasRare = devices[device].silentTurns >= 3
+        let wasRare = devices[device].isSilent
         devices[device].silentTurns = 0
         guard wasRare, nextTurns[device] < .never, let every = devices[device].configuration.every else { return }
         nextTurns[device] = min(nextTurns[device], now.moment + every)

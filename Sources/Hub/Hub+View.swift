@@ -228,7 +228,7 @@ extension Hub {
         }
         // By index here and below: a copy of all that is known of a device or a machine, each minute, is dear.
         for index in devices.indices {
-            let unit = devices[index].silentTurns >= 3 ? unanswered(index) : nil
+            let unit = devices[index].isSilent ? unanswered(index) : nil
             guard devices[index].isOnline == false || unit != nil else { continue }
             // Nobody misses what was taken off its machine.
             guard devices[index].terms.isEmpty || devices[index].machine != nil else { continue }
