@@ -115,8 +115,15 @@ private func turn(
     try Publisher(broker, prefix: target.topicPrefix, messages: messages, qos: qos, rate: 0).wait()
     let sent = Clock.monotonic
     try target.settle()
-    let measured = Measured(cpu: target.cpu - cpu, wall: sent - start)
-    return (measured, lost: before + messages - (try target.messages()))
+    var measured = Measured(cpu: target.cpu - cpu, wall: sent - start)
+    var lost = before + messages - (try target.messages())
+    // On a busy machine a process that gets no CPU seems to rest. What has not come after five seconds was dropped.
+    for _ in 0..<20 where lost > 0 {
+        try target.settle()
+        measured = Measured(cpu: target.cpu - cpu, wall: sent - start)
+        lost = before + messages - (try target.messages())
+    }
+    return (measured, lost: lost)
 }
 
 /// From the start of the program to its first acknowledged message, while plugs go on sending and its store holds what
