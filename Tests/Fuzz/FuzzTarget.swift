@@ -18,6 +18,7 @@ struct FuzzTarget {
         let models = try FuzzModels()
         return [
             FuzzTarget(name: "store", run: StoreFuzz.run, seeds: StoreFuzz.seeds),
+            FuzzTarget(name: "store-old", run: StoreFuzz.runOld, seeds: StoreFuzz.oldSeeds),
             FuzzTarget(name: "json", run: json, seeds: models.payloads),
             FuzzTarget(name: "capture", run: capture, seeds: models.captureLines),
             FuzzTarget(name: "yaml", run: yaml, seeds: models.profiles),
