@@ -66,13 +66,13 @@ enum OutboxWorkload {
         do {
             let database = try SQLiteDatabase(path: "\(folder)/outbox.db", check: true)
             guard try database.schemaVersion() == OutboxSchema.migrations.count else {
-                return .lost(acknowledged)
+                return .lost(acknowledged, of: "transactions")
             }
             let found = Set(try database.rows("SELECT digest FROM outbox") { $0.text(0) ?? "" })
             // The cut may have come between a commit and its acknowledgement; more than that is wrong.
             for steps in [acknowledged, acknowledged + 1] where found == waiting(after: steps) { return .sound }
             for steps in stride(from: acknowledged - 1, through: 0, by: -1) where found == waiting(after: steps) {
-                return .lost(acknowledged - steps)
+                return .lost(acknowledged - steps, of: "transactions")
             }
             return .wrong("the rows are those of no moment")
         } catch {

@@ -179,7 +179,8 @@ struct PendingDisk {
 struct Tally: CustomStringConvertible {
     private var sound = 0
     private var lost = 0
-    private var mostLost = 0
+    /// By what was lost.
+    private var mostLost: [String: Int] = [:]
     private var wrong = 0
     /// The file system did not mount, mended or not: nothing that any file in it could help.
     private var gone = 0
@@ -204,10 +205,10 @@ struct Tally: CustomStringConvertible {
         switch verdict {
         case nil: gone += 1
         case .sound: sound += 1
-        case .lost(let count):
+        case .lost(let count, let things):
             lost += 1
-            mostLost = max(mostLost, count)
-            if examples.count < 3 { examples.append("\(context): \(count) acknowledged are lost") }
+            mostLost[things] = max(mostLost[things] ?? 0, count)
+            if examples.count < 3 { examples.append("\(context): \(count) acknowledged \(things) are lost") }
         case .wrong(let words):
             wrong += 1
             if examples.count < 3 { examples.append("\(context): \(words)") }
@@ -220,7 +221,9 @@ struct Tally: CustomStringConvertible {
     var description: String {
         let all = sound + lost + wrong + gone
         var text = "\(marks) promises, \(writes) pages written, \(flushes) flushes; of \(all) states \(sound) sound"
-        text += ", \(lost) with a loss (at most \(mostLost)), \(wrong) wrong, \(gone) without a file system"
+        let most = mostLost.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+        text += ", \(lost) with a loss" + (most.isEmpty ? "" : " (at most \(most.joined(separator: ", ")))")
+        text += ", \(wrong) wrong, \(gone) without a file system"
         return ([text] + examples.map { "  " + $0 }).joined(separator: "\n")
     }
 }

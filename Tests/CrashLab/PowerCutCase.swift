@@ -5,8 +5,8 @@ import Store
 /// How the files are after a power cut.
 enum Verdict: Hashable {
     case sound
-    /// So many were acknowledged and are gone.
-    case lost(Int)
+    /// So many were acknowledged and are gone; `of` says what they are, as "samples".
+    case lost(Int, of: String)
     /// Something was read that was never written, or twice, or out of order, or nothing could be opened.
     case wrong(String)
 }

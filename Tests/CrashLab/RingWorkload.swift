@@ -175,7 +175,7 @@ struct RingJudge {
         // What the ring gave up is its oldest, and never what came last.
         let recent = missing.filter { $0 >= durable - 2000 }.count
         guard missing.count > overwritten || recent > 0 else { return nil }
-        return .lost(max(missing.count - overwritten, recent))
+        return .lost(max(missing.count - overwritten, recent), of: "samples")
     }
 
     /// What survived can be written to.

@@ -59,13 +59,19 @@ struct TierJudge {
 
     /// nil where all is there.
     func judge(_ store: RingStore, _ found: [Bool]) -> Verdict? {
-        var missing = 0
-        if let verdict = judgeRecords(store, &missing) ?? judgeSlots(store, found, &missing) { return verdict }
-        return missing > overwritten ? .lost(missing - overwritten) : nil
+        var missing = (records: 0, slots: 0)
+        let verdict = judgeRecords(store, &missing.records) ?? judgeSlots(store, found, &missing.slots)
+        if let verdict { return verdict }
+        // Both stand in the same rings, whose count of what they gave up does not tell them apart.
+        let lost = missing.records + missing.slots - overwritten
+        guard lost > 0 else { return nil }
+        return .lost(lost, of: missing.slots == 0 ? "records" : missing.records == 0 ? "slots" : "records and slots")
     }
 
     private func judgeRecords(_ store: RingStore, _ missing: inout Int) -> Verdict? {
-        guard let info = store.find(NumberedRecords.key) else { return records == 0 ? nil : .lost(records) }
+        guard let info = store.find(NumberedRecords.key) else {
+            return records == 0 ? nil : .lost(records, of: "records")
+        }
         // By pair, the newest version that is there.
         var newest: [Int: Int] = [:]
         for tier in Tier.allCases {
@@ -82,7 +88,7 @@ struct TierJudge {
             let promised = min(records - 1, pair * 2 + 1)
             guard let number = newest[pair] else {
                 // What a ring gave up is its oldest.
-                guard promised < records - 40 else { return .lost(1) }
+                guard promised < records - 40 else { return .lost(1, of: "records") }
                 missing += 1
                 continue
             }
