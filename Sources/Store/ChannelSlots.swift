@@ -68,6 +68,8 @@ struct SlotState {
     static let fields = 9
     /// No day is longer.
     private static let longest: Int64 = 27 * 3_600_000
+    /// No store holds more numbers; of what says more, not even a few could be added up.
+    private static let mostNumbers: Int64 = 1 << 32
 
     let start: Int64
     private(set) var count = 0
@@ -277,7 +279,8 @@ struct SlotState {
         count = 1
         isEmpty = false
         guard fields >= SlotState.fields - 1 else { return }
-        count = Int(clamping: field(5))
+        guard (0...SlotState.mostNumbers).contains(field(5)) else { return nil }
+        count = Int(field(5))
         // Half of all slots are of what stays the same: a division less for each.
         least = field(6) == field(4) ? last : number(field(6))
         most = field(7) == field(4) ? last : number(field(7))

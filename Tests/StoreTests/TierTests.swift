@@ -303,6 +303,28 @@ struct ChannelSlotTests {
         #expect((slot.integral - (12.3 * 12_000 + 4.7 * 12_000 + 30 * 869_000)).magnitude < 1e-3)
     }
 
+    @Test("A record that counts more numbers than any store holds is no slot", arguments: [Int64.max, 1 << 62])
+    func impossibleCount(count: Int64) throws {
+        let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 14)
+        let day = Workload.start.floor(to: .hours(24))
+        let end = day + .hours(24)
+        try work.append(0, day + .hours(12), .number(7))
+        let id = try #require(work.store.find(Workload.key(0))?.id)
+        let fields: [Int64] = [899_000, 230 * 899_000, 0, 899_000 * 2 + 1, 230, count, 230, 230, 230]
+        for quarter in 0..<3 {
+            let record = TierRecord(series: id, start: day + .minutes(Int64(quarter) * 15), fields: fields)
+            work.store.put(record, in: .slots)
+        }
+        work.store.put(TierRecord(series: id, start: day - .hours(24), fields: fields), in: .days)
+        try work.commit()
+        for store in [work.store, try RingStore(opening: work.disk)] {
+            #expect(store.slots(id, from: day, to: end).map(\.count) == [1])
+            #expect(store.points(id, from: day, to: end, step: .hours(24)).map(\.count) == [1])
+            #expect(store.days(id, from: day - .hours(48), to: end).map(\.count) == [1])
+            #expect(store.closedDays(id).isEmpty)
+        }
+    }
+
     @Test("Points of whole slots say the same as points of samples, where nothing holds beyond a slot")
     func points() throws {
         let work = try Workload(pages: 2 + 3 + 8 + 150, seed: 12)
