@@ -57,13 +57,14 @@ extension Hub {
 
     /// Ends turns that got no answer and gives the next ones, on lines and elsewhere.
     mutating func serveLinks(at now: Now) {
-        guard now.moment >= linkDeadline else { return }
+        findLinkDeadline()
+        guard let links = due.links, now.moment >= links else { return }
         serveLines(at: now)
         serveTurns(at: now)
     }
 
     private mutating func serveLines(at now: Now) {
-        for index in lines.indices where now.moment >= lineDeadline(index) {
+        for index in lines.indices where now.moment >= lines[index].deadline(nextTurns) {
             if let (bytes, time) = lines[index].unsent, now.moment >= time {
                 lines[index].unsent = nil
                 act(.write(line: index, bytes: bytes))
@@ -77,23 +78,12 @@ extension Hub {
             guard lines[index].turns == .own, lines[index].asked == nil, now.moment >= lines[index].quietUntil else {
                 continue
             }
-            guard let next = longestWaiting(on: index), nextTurns[next] <= now.moment,
+            guard let next = lines[index].longestWaiting(nextTurns), nextTurns[next] <= now.moment,
                 let interval = turnInterval(of: next)
             else { continue }
             nextTurns[next] = now.moment + interval
             _ = prompt(next, at: now) { $0.poll(&$1) }
         }
-    }
-
-    /// Whose turn on a line comes first.
-    private func longestWaiting(on line: Int) -> Int? {
-        var first: Int?
-        var turn = Moment.never
-        for device in lines[line].devices where first == nil || nextTurns[device] < turn {
-            first = device
-            turn = nextTurns[device]
-        }
-        return first
     }
 
     /// How often a device is asked: as configured, and ever more rarely while it does not answer.
@@ -119,18 +109,31 @@ extension Hub {
 
     private var earliestOnLinks: Moment {
         var earliest = turnDeadline
-        for index in lines.indices { earliest = min(earliest, lineDeadline(index)) }
+        for index in lines.indices { earliest = min(earliest, lines[index].deadline(nextTurns)) }
         return earliest
     }
+}
 
-    /// The same of one line.
-    private func lineDeadline(_ index: Int) -> Moment {
-        guard lines[index].isOpen else { return .never }
-        var earliest = lines[index].unsent?.at ?? .never
-        if let until = lines[index].asked?.until {
+extension LineRuntime {
+    /// Whose turn comes first. `turns` are those of all devices.
+    func longestWaiting(_ turns: [Moment]) -> Int? {
+        var first: Int?
+        var turn = Moment.never
+        for device in devices where first == nil || turns[device] < turn {
+            first = device
+            turn = turns[device]
+        }
+        return first
+    }
+
+    /// When the next turn or time-out comes.
+    func deadline(_ turns: [Moment]) -> Moment {
+        guard isOpen else { return .never }
+        var earliest = unsent?.at ?? .never
+        if let until = asked?.until {
             earliest = min(earliest, until)
-        } else if lines[index].turns == .own, let next = longestWaiting(on: index) {
-            earliest = min(earliest, max(nextTurns[next], lines[index].quietUntil))
+        } else if self.turns == .own, let next = longestWaiting(turns) {
+            earliest = min(earliest, max(turns[next], quietUntil))
         }
         return earliest
     }

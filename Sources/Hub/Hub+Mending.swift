@@ -206,7 +206,7 @@ extension Hub {
                     "\(job.pages.count) pages of slots cannot be read; slots from \(job.from) on were computed again from their samples, and \(job.written.count) quarters of an hour are written again"
                 ))
         }
-        windows.changed(slots: job.written)
+        windows.changed(slots: Array(job.written))
         if let again = windows.changesDue { due.windows = min(due.windows, again) }
         for window in job.waiting { offer(window) }
         noticeDamage(at: now)

@@ -52,7 +52,7 @@ extension Hub {
         let changed = machines[machine].usage.takeDirtySlots()
         guard !changed.isEmpty else { return }
         windows.changed(slots: changed)
-        machines[machine].unwritten.formUnion(changed)
+        for slot in changed { machines[machine].unwritten.insert(slot) }
     }
 
     /// Writes what is known of slots that began before `end` and are over, or of all that began, where the gateway ends.

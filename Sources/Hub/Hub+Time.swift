@@ -14,19 +14,23 @@ extension Hub {
     /// When `tick` must be called even if nothing arrives: when the first of what time alone brings is due, and at once
     /// where something arrived that is to be told.
     package var deadline: Moment {
-        if let begin = due.memory { return min(linkDeadline, due.silence, begin) }
-        guard touched.isEmpty, !alertsMayDiffer else { return lastLook.moment }
-        return min(min(linkDeadline, due.silence, due.machines), min(due.windows, due.beat, due.order, due.mending))
+        var due = due
+        due.links = linkDeadline
+        return due.earliest(orAtOnce: touched.isEmpty && !alertsMayDiffer ? nil : lastLook.moment)
     }
 
-    /// Ticks if it is time to; when it is time again. Mutating, so that nobody copies a hub to ask it that.
+    /// Ticks if it is time to; when it is time again. Mutating, and asks no property of the hub that is computed, so that
+    /// nobody copies a hub to ask it that.
     package mutating func tickIfDue(at now: Now) -> Moment {
-        findLinkDeadline()
-        let due = deadline
-        guard now.moment >= due else { return due }
+        let earliest = findDeadline()
+        guard now.moment >= earliest else { return earliest }
         tick(at: now)
+        return findDeadline()
+    }
+
+    private mutating func findDeadline() -> Moment {
         findLinkDeadline()
-        return deadline
+        return due.earliest(orAtOnce: touched.isEmpty && !alertsMayDiffer ? nil : lastLook.moment)
     }
 
     /// The first moment that is later than `moment` by more than `length`.
@@ -337,7 +341,7 @@ package struct WindowSchedule: Sendable {
     /// Whether a window is past all changes.
     package func isFinal(_ window: Window, at now: Instant) -> Bool { now >= window.end + finalAfter }
 
-    mutating func changed(slots: Set<Int64>) {
+    mutating func changed(slots: [Int64]) {
         // What is said now changes windows that are still open.
         for slot in slots where slot < lastOffered {
             for grain in Window.Grain.allCases {

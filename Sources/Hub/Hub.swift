@@ -319,7 +319,7 @@ package struct Hub {
         if outbox.isAlive {
             if isLive {
                 devices[index].lastSeen = now
-                if unanswered(index) != nil { alertsMayDiffer = true }
+                if devices[index].isSilent, unanswered(index) != nil { alertsMayDiffer = true }
                 endSilence(of: index, at: now)
             }
             if devices[index].isOnline != true, isLive { setOnline(index, true, "spoke", at: now.wall) }

@@ -219,6 +219,14 @@ struct Deadlines {
     var mending = Moment.never
     /// What the store remembers is computed; nil where that is done.
     var memory: Moment?
+
+    /// The first of them, where the one of the links was found; or `now` where something waits to be told.
+    func earliest(orAtOnce now: Moment?) -> Moment {
+        let links = links ?? Moment(nanoseconds: .min)
+        if let memory { return min(links, silence, memory) }
+        if let now { return now }
+        return min(min(links, silence, machines), min(windows, beat, order, mending))
+    }
 }
 
 /// What the owner of the hub must do.

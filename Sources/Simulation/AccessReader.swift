@@ -37,7 +37,7 @@ struct AccessReader: LabPart {
         }
         if at >= tells {
             tells = at + .minutes(10)
-            let word = isOccupied ? #"{"occupied":1,"mode":"in"}"# : #"{"occupied":0,"mode":"out"}"#
+            let word: FirmwareText = isOccupied ? #"{"occupied":1,"mode":"in"}"# : #"{"occupied":0,"mode":"out"}"#
             out.append(.publish("access/\(topic)", word))
         }
         next = min(ends, tells)

@@ -6,7 +6,7 @@ import Model
 ///
 /// A cancel is error 50348044, then FAILED, then the error taken back: three messages, one print. The error of a print
 /// that failed stays up, and the printer waits, until somebody has confirmed it.
-struct BambuPrinter: Sendable {
+struct BambuPrinter: LabPart {
     let serial: String
     private let sendsAll: Bool
     private var session: PrintSession
@@ -30,20 +30,22 @@ struct BambuPrinter: Sendable {
     }
 
     var record: MachineRecord { session.record }
+    var power: Int64 { session.record.energy.power }
+    func energy(at time: Instant) -> Int64 { session.record.energy.energy(at: time) }
     var next: Instant { session.next }
     var doing: String { "\(word) \(session.doing)" }
 
     mutating func tick(_ out: inout [Emission]) {
         for change in session.tick() { take(change, &out) }
-        if sendsAll { return say([], isAll: true, &out) }
+        if sendsAll { return say("", isAll: true, &out) }
         let changed = quantities
-        guard changed != sent else { return }
-        sent = changed
+        guard changed.bytes != sent else { return }
+        sent = changed.bytes
         say(changed, isAll: false, &out)
     }
 
     /// A message on `device/SERIAL/request`.
-    mutating func received(_ topic: String, _ payload: [UInt8], at: Instant) -> [Emission] {
+    mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] {
         guard topic == requestTopic, JSON(payload)?["pushing"]?["command"] != nil else { return [] }
         var out: [Emission] = []
         say(everything, isAll: true, &out)
@@ -58,28 +60,28 @@ struct BambuPrinter: Sendable {
         case .ended(.completed): become("FINISH", &out)
         case .ended(let outcome):
             error = outcome == .cancelled ? 50_348_044 : 117_473_285
-            say(Array("\"print_error\":\(error)".utf8), isAll: false, &out)
+            say(#""print_error":\#(error)"#, isAll: false, &out)
             become("FAILED", &out)
             if outcome == .cancelled {
                 error = 0
-                say(Array("\"print_error\":0".utf8), isAll: false, &out)
+                say(#""print_error":0"#, isAll: false, &out)
             }
         case .confirmed:
             guard error != 0 else { break }
             error = 0
-            say(Array("\"print_error\":0".utf8), isAll: false, &out)
+            say(#""print_error":0"#, isAll: false, &out)
         }
     }
 
     private mutating func become(_ word: String, _ out: inout [Emission]) {
         self.word = word
-        say(Array("\"gcode_state\":\"\(word)\"".utf8), isAll: false, &out)
+        say(#""gcode_state":"\#(word)""#, isAll: false, &out)
     }
 
-    private var quantities: [UInt8] {
+    private var quantities: FirmwareText {
         var text = FirmwareText(capacity: 160)
         addQuantities(to: &text)
-        return text.bytes
+        return text
     }
 
     private func addQuantities(to text: inout FirmwareText) {
@@ -96,11 +98,11 @@ struct BambuPrinter: Sendable {
         text.add(session.layer)
     }
 
-    private var everything: [UInt8] {
+    private var everything: FirmwareText {
         var text = FirmwareText(capacity: 512)
         addQuantities(to: &text)
         text.add(#","gcode_state":""#)
-        text.add(word)
+        text.add(text: word)
         text.add(#"","nozzle_target_temper":"#)
         text.add(session.nozzleTarget, places: 0)
         text.add(#","bed_target_temper":"#)
@@ -112,21 +114,21 @@ struct BambuPrinter: Sendable {
         text.add(#","print_error":"#)
         text.add(Int64(error))
         text.add(#","hms":[],"subtask_id":"0","subtask_name":""#)
-        text.add(session.file)
+        text.add(text: session.file)
         text.add(#"","gcode_file":""#)
-        text.add(session.file)
+        text.add(text: session.file)
         text.add(Int64(session.number))
         text.add(#"","chamber_temper":5"#)
-        return text.bytes
+        return text
     }
 
-    private mutating func say(_ members: [UInt8], isAll: Bool, _ out: inout [Emission]) {
+    private mutating func say(_ members: FirmwareText, isAll: Bool, _ out: inout [Emission]) {
         sequence += 1
         // An X1 sends everything each time, also when one thing changed.
         let members = sendsAll ? everything : members
-        var text = FirmwareText(capacity: members.count + 96)
+        var text = FirmwareText(capacity: members.bytes.count + 96)
         text.add(#"{"print":{"#)
-        text.add(members)
+        text.add(members.bytes)
         text.add(#","command":"push_status","msg":"#)
         text.add(isAll || sendsAll ? 0 : 1)
         text.add(#","sequence_id":""#)

@@ -7,12 +7,14 @@ package enum Emission: Hashable, Sendable {
     /// Bytes on a serial wire.
     case serial(wire: String, bytes: [UInt8])
 
-    static func publish(_ topic: String, _ text: String, retain: Bool = false) -> Emission {
-        .publish(topic: topic, payload: Array(text.utf8), retain: retain)
+    static func publish(_ topic: String, _ text: FirmwareText, retain: Bool = false) -> Emission {
+        .publish(topic: topic, payload: text.bytes, retain: retain)
     }
 
-    static func line(_ wire: String, _ text: String, end: String = "\r\n") -> Emission {
-        .serial(wire: wire, bytes: Array((text + end).utf8))
+    static func line(_ wire: String, _ text: FirmwareText, end: StaticString = "\r\n") -> Emission {
+        var text = text
+        text.add(end)
+        return .serial(wire: wire, bytes: text.bytes)
     }
 }
 

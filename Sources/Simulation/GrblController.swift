@@ -8,7 +8,7 @@ import Model
 struct GrblController: Hashable, Sendable {
     /// `<` begins every report of its state.
     static let reportMark: UInt8 = 0x3C
-    static let greeting = "\r\nGrbl 1.1h ['$' for help]"
+    static let greeting: FirmwareText = "\r\nGrbl 1.1h ['$' for help]"
 
     /// The words of the protocol that occur here.
     enum Word: String, Sendable {
@@ -51,7 +51,7 @@ struct GrblController: Hashable, Sendable {
         var replies: [[UInt8]] = []
         for byte in chunk {
             switch byte {
-            case 0x3F: replies.append(Array((report() + "\r\n").utf8))
+            case 0x3F: replies.append(report().bytes)
             // Hold, resume, reset and overrides: nobody here may steer.
             case 0x21, 0x7E, 0x18, 0x80...0xFF: break
             case 0x0A, 0x0D:
@@ -63,19 +63,22 @@ struct GrblController: Hashable, Sendable {
         return replies
     }
 
-    private mutating func report() -> String {
+    private mutating func report() -> FirmwareText {
         let isBusy = word != .idle && word != .alarm
-        var text = "<\(word.rawValue)|MPos:\(fixed(x, 3)),\(fixed(y, 3)),0.000|FS:\(feed),\(power)"
+        var text: FirmwareText =
+            "<\(word.rawValue)|MPos:\(x, places: 3),\(y, places: 3),0.000|FS:\(feed),\(power)"
         if untilOffset == 0 {
             untilOffset = isBusy ? 30 : 10
-            text += "|WCO:0.000,0.000,0.000"
+            text.add("|WCO:0.000,0.000,0.000")
         } else if untilOverride == 0 {
             untilOverride = isBusy ? 20 : 10
-            text += "|Ov:100,100,100" + (power > 0 ? "|A:S" : "")
+            text.add("|Ov:100,100,100")
+            if power > 0 { text.add("|A:S") }
         }
         untilOffset = max(0, untilOffset - 1)
         untilOverride = max(0, untilOverride - 1)
-        return text + ">"
+        text.add(">\r\n")
+        return text
     }
 
     private func answer() -> [UInt8]? {

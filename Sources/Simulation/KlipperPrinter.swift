@@ -7,7 +7,7 @@ import Model
 ///     NAME/moonraker/api/request    {"jsonrpc":"2.0","method":"server.history.list",…,"id":7102}
 ///
 /// Its history keeps every print, also those that nobody heard of.
-struct KlipperPrinter: Sendable {
+struct KlipperPrinter: LabPart {
     private struct Past: Sendable {
         let status: String
         let start: Instant
@@ -24,17 +24,21 @@ struct KlipperPrinter: Sendable {
     private var sent: [UInt8] = []
     private let statusTopic: String
     private let requestTopic: String
+    private let responseTopic: String
 
     init(_ profile: LabProfile, name: String, random: SeededRandom, start: Instant) {
         self.name = name
         statusTopic = "\(name)/klipper/status"
         requestTopic = "\(name)/moonraker/api/request"
+        responseTopic = "\(name)/moonraker/api/response"
         self.start = start
         session = PrintSession(profile, random: random, start: start, failing: .fault)
     }
 
     var record: MachineRecord { session.record }
-    var filament: Double { session.filamentInAll }
+    var power: Int64 { session.record.energy.power }
+    func energy(at time: Instant) -> Int64 { session.record.energy.energy(at: time) }
+    var filament: Double? { session.filamentInAll }
     var next: Instant { session.next }
     var doing: String { "\(state) \(session.doing)" }
 
@@ -58,15 +62,15 @@ struct KlipperPrinter: Sendable {
                 if history.count > 50 { history.removeFirst() }
             case .confirmed: state = "standby"
             }
-            publish(Array("\"print_stats\":{\(printStats)}".utf8), at, &out)
+            publish(#""print_stats":{\#(printStats)}"#, at, &out)
         }
         let quantities = quantities
-        guard quantities != sent else { return }
-        sent = quantities
+        guard quantities.bytes != sent else { return }
+        sent = quantities.bytes
         publish(quantities, at, &out)
     }
 
-    private var quantities: [UInt8] {
+    private var quantities: FirmwareText {
         var text = FirmwareText(capacity: 240)
         if session.isBusy {
             text.add(#""virtual_sdcard":{"progress":"#)
@@ -84,59 +88,75 @@ struct KlipperPrinter: Sendable {
         text.add(#"},"heater_bed":{"temperature":"#)
         text.add(session.bed, places: 1)
         text.add("}")
-        return text.bytes
+        return text
     }
 
-    private func publish(_ objects: [UInt8], _ at: Instant, _ out: inout [Emission]) {
-        var text = FirmwareText(capacity: objects.count + 48)
+    private func publish(_ objects: FirmwareText, _ at: Instant, _ out: inout [Emission]) {
+        var text = FirmwareText(capacity: objects.bytes.count + 48)
         text.add(#"{"eventtime":"#)
         text.add(Double((at - start).milliseconds) / 1000 + 800, places: 2)
         text.add(#","status":{"#)
-        text.add(objects)
+        text.add(objects.bytes)
         text.add("}}")
         out.append(.publish(topic: statusTopic, payload: text.bytes, retain: false))
     }
 
     /// A message on `NAME/moonraker/api/request`.
-    mutating func received(_ topic: String, _ payload: [UInt8], at: Instant) -> [Emission] {
+    mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] {
         guard topic == requestTopic, let request = JSON(payload), let id = request["id"]?.number
         else { return [] }
-        let result: String
+        let result: FirmwareText
         switch request["method"]?.text {
-        case "printer.objects.query":
-            result = status(
-                "\"print_stats\":{\(printStats)},\"webhooks\":{\"state\":\"ready\"},"
-                    + "\"virtual_sdcard\":{\"progress\":\(fixed(session.isBusy ? session.progress : 0, 4))},"
-                    + "\"extruder\":{\"temperature\":\(fixed(session.nozzle, 1)),\"target\":\(fixed(session.nozzleTarget, 1))},"
-                    + "\"heater_bed\":{\"temperature\":\(fixed(session.bed, 1)),\"target\":\(fixed(session.bedTarget, 1))}",
-                at)
+        case "printer.objects.query": result = status(at)
         case "server.history.list":
-            let jobs = history.suffix(20).reversed().map { job in
-                "{\"status\":\"\(job.status)\",\"start_time\":\(seconds(job.start)),\"end_time\":\(seconds(job.end))}"
+            var jobs = FirmwareText(capacity: 2048)
+            for job in history.suffix(20).reversed() {
+                if !jobs.bytes.isEmpty { jobs.add(",") }
+                jobs.add(#"{"status":""#)
+                jobs.add(text: job.status)
+                jobs.add(#"","start_time":"#)
+                jobs.add(job.start.milliseconds, places: 3)
+                jobs.add(#","end_time":"#)
+                jobs.add(job.end.milliseconds, places: 3)
+                jobs.add("}")
             }
-            result = "{\"count\":\(jobs.count),\"jobs\":[\(jobs.joined(separator: ","))]}"
+            result = #"{"count":\#(min(history.count, 20)),"jobs":[\#(jobs)]}"#
         case "server.history.totals":
             result =
-                "{\"job_totals\":{\"total_jobs\":\(session.number),\"total_print_time\":0,\"total_filament_used\":0}}"
+                #"{"job_totals":{"total_jobs":\#(session.number),"total_print_time":0,"total_filament_used":0}}"#
         default: return []
         }
-        let text = "{\"jsonrpc\":\"2.0\",\"result\":\(result),\"id\":\(Int(id))}"
-        return [.publish("\(name)/moonraker/api/response", text)]
+        return [
+            .publish(responseTopic, #"{"jsonrpc":"2.0","result":\#(result),"id":\#(Int(id))}"#)
+        ]
     }
 
-    private var durations: String {
-        "\"print_duration\":\(session.phase == .heating ? 0 : session.printed),\"total_duration\":\(session.printed + 60),"
-            + "\"filament_used\":\(fixed(session.filament, 2))"
+    private var durations: FirmwareText {
+        #""print_duration":\#(session.phase == .heating ? 0 : session.printed),"total_duration":\#(session.printed + 60),"filament_used":\#(session.filament, places: 2)"#
     }
 
-    private var printStats: String {
-        "\"state\":\"\(state)\",\"filename\":\"\(state == "standby" ? "" : session.file)\","
-            + (state == "standby" ? "\"print_duration\":0,\"total_duration\":0,\"filament_used\":0" : durations)
+    private var printStats: FirmwareText {
+        state == "standby"
+            ? #""state":"standby","filename":"","print_duration":0,"total_duration":0,"filament_used":0"#
+            : #""state":"\#(state)","filename":"\#(session.file)",\#(durations)"#
     }
 
-    private func status(_ objects: String, _ at: Instant) -> String {
-        "{\"eventtime\":\(fixed(Double((at - start).milliseconds) / 1000 + 800, 2)),\"status\":{\(objects)}}"
+    /// Everything that it knows of itself.
+    private func status(_ at: Instant) -> FirmwareText {
+        var text: FirmwareText = #"{"eventtime":\#(Double((at - start).milliseconds) / 1000 + 800, places: 2),"#
+        text.add(#""status":{"print_stats":{"#)
+        text.add(printStats.bytes)
+        text.add(#"},"webhooks":{"state":"ready"},"virtual_sdcard":{"progress":"#)
+        text.add(session.isBusy ? session.progress : 0, places: 4)
+        text.add(#"},"extruder":{"temperature":"#)
+        text.add(session.nozzle, places: 1)
+        text.add(#","target":"#)
+        text.add(session.nozzleTarget, places: 1)
+        text.add(#"},"heater_bed":{"temperature":"#)
+        text.add(session.bed, places: 1)
+        text.add(#","target":"#)
+        text.add(session.bedTarget, places: 1)
+        text.add("}}}")
+        return text
     }
-
-    private func seconds(_ time: Instant) -> String { fixed(thousandths: time.milliseconds) }
 }

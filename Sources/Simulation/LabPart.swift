@@ -6,6 +6,9 @@ import Model
 protocol LabPart: Sendable {
     /// What it really does.
     var record: MachineRecord { get }
+    /// What it draws now, mW, and what it has used until a time, µJ: known without a copy of all that it did.
+    var power: Int64 { get }
+    func energy(at time: Instant) -> Int64
     /// When it does or says something next.
     var next: Instant { get }
     /// For people: what it does now.
@@ -29,6 +32,8 @@ protocol LabPart: Sendable {
 }
 
 extension LabPart {
+    var power: Int64 { record.energy.power }
+    func energy(at time: Instant) -> Int64 { record.energy.energy(at: time) }
     var filament: Double? { nil }
     mutating func received(_ bytes: [UInt8], on wire: String, at: Instant) -> [[UInt8]] { [] }
     mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] { [] }
@@ -52,12 +57,12 @@ extension PluggedPart {
     }
 
     mutating func resetCounter(at: Instant) -> Bool {
-        plug.resetCounter(record.energy.energy(at: at))
+        plug.resetCounter(energy(at: at))
         return true
     }
 
     /// The plug starts anew.
     mutating func dipPlug(at: Instant, _ out: inout [Emission]) {
-        plug.losePower(at: at, load, record.energy.energy(at: at), &out)
+        plug.losePower(at: at, load, energy(at: at), &out)
     }
 }

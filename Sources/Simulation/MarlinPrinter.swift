@@ -127,7 +127,7 @@ struct MarlinPrinter: PluggedPart {
 
     private func say(_ lines: [String], _ out: inout [Emission]) {
         guard canSpeak else { return }
-        for line in lines { out.append(.line(wire, line, end: "\n")) }
+        for line in lines { out.append(.line(wire, FirmwareText(line), end: "\n")) }
     }
 
     private mutating func tell(_ change: PrintSession.Change, _ at: Instant, _ out: inout [Emission]) {

@@ -12,66 +12,56 @@ struct NetworkPrinter: PluggedPart {
         case prusa
     }
 
-    // One of the three.
-    private var bambu: BambuPrinter?
-    private var klipper: KlipperPrinter?
-    private var prusa: PrusaPrinter?
+    private var printer: any LabPart
     var plug: TasmotaPlug
     private var supply = MainsSupply()
     private var random: SeededRandom
     private var isNew = true
-    private let start: Instant
 
     init(
         _ profile: LabProfile, _ language: Language, plug topic: String, random: SeededRandom, start: Instant
     ) {
-        self.start = start
         self.random = random
         let own = self.random.fork()
         switch language {
         case .bambu(let serial, let sendsAll):
-            bambu = BambuPrinter(profile, serial: serial, sendsAll: sendsAll, random: own, start: start)
-        case .klipper(let name): klipper = KlipperPrinter(profile, name: name, random: own, start: start)
-        case .prusa: prusa = PrusaPrinter(profile, random: own, start: start)
+            printer = BambuPrinter(profile, serial: serial, sendsAll: sendsAll, random: own, start: start)
+        case .klipper(let name): printer = KlipperPrinter(profile, name: name, random: own, start: start)
+        case .prusa: printer = PrusaPrinter(profile, random: own, start: start)
         }
         plug = TasmotaPlug(
             topic: topic, wattHours: 41_300, yesterday: 700, today: 120, utcOffset: profile.utcOffset, start: start,
             period: profile.isCoarse ? .seconds(300) : .seconds(10))
     }
 
-    var record: MachineRecord {
-        bambu?.record ?? klipper?.record ?? prusa?.record ?? MachineRecord(.idle, at: start)
-    }
-    var next: Instant { min(printerNext, isNew ? printerNext : plug.next) }
-    var doing: String { bambu?.doing ?? klipper?.doing ?? prusa?.doing ?? "" }
+    var record: MachineRecord { printer.record }
+    var power: Int64 { printer.power }
+    func energy(at time: Instant) -> Int64 { printer.energy(at: time) }
+    var next: Instant { isNew ? printer.next : min(printer.next, plug.next) }
+    var doing: String { printer.doing }
 
     /// Only Klipper counts what it uses.
-    var filament: Double? { klipper?.filament }
+    var filament: Double? { printer.filament }
 
-    private var printerNext: Instant { bambu?.next ?? klipper?.next ?? prusa?.next ?? .distantFuture }
-    var load: ElectricalLoad {
-        ElectricalLoad(watts: Double(record.energy.power) / 1000, factor: 0.62, supply)
-    }
+    var load: ElectricalLoad { ElectricalLoad(watts: Double(power) / 1000, factor: 0.62, supply) }
 
     mutating func tick(_ out: inout [Emission]) {
         let at = next
-        if printerNext <= at {
+        if printer.next <= at {
             supply.wander(&random)
-            bambu?.tick(&out)
-            klipper?.tick(&out)
-            prusa?.tick(&out)
+            printer.tick(&out)
         }
         if isNew {
             isNew = false
             plug.turn(on: true, &out)
-            plug.connect(at, load, record.energy.energy(at: at), &out)
+            plug.connect(at, load, energy(at: at), &out)
         }
-        plug.tick(at, load, record.energy.energy(at: at), &out)
+        plug.tick(at, load, energy(at: at), &out)
     }
 
     mutating func received(_ payload: [UInt8], topic: String, at: Instant) -> [Emission] {
-        bambu?.received(topic, payload, at: at) ?? klipper?.received(topic, payload, at: at) ?? []
+        printer.received(payload, topic: topic, at: at)
     }
 
-    func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])? { prusa?.answer(path, at: at) }
+    func answer(_ path: String, at: Instant) -> (status: Int, body: [UInt8])? { printer.answer(path, at: at) }
 }

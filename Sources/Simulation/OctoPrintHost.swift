@@ -67,7 +67,7 @@ struct OctoPrintHost: Hashable, Sendable {
         out.append(
             .publish(
                 "\(base)/temperature/\(name)",
-                #"{"actual":\#(fixed(actual, 1)),"target":\#(fixed(target, 1)),"_timestamp":\#(seconds(at))}"#,
+                #"{"actual":\#(actual, places: 1),"target":\#(target, places: 1),"_timestamp":\#(seconds(at))}"#,
                 retain: true))
     }
 

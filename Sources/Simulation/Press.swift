@@ -83,7 +83,7 @@ struct Press: LabPart {
         follow(at, &out)
         breakSensor(at)
         for index in zones.indices { zones[index].heat(sees: index > 0 || !isBroken) }
-        if ticks % 5 == 0 || zones[0].setpoint == 0 { record.set(watts: watts, at: at) }
+        if ticks % 5 == 0 || zones[0].setpoint == 0 { draw(at) }
         settle(at)
         scale.tick(at: at, &out)
         if at >= nextLine { tell(at, &out) }
@@ -115,11 +115,14 @@ struct Press: LabPart {
             amperes: zone.watts / supply.volts)
     }
 
-    private var watts: Double {
-        guard zones[0].setpoint > 0 else { return 2.5 }
-        let heat = zones.reduce(0) { $0 + $1.watts }
+    /// Draws what it needs from now on.
+    private mutating func draw(_ at: Instant) {
+        guard zones[0].setpoint > 0 else { return record.set(watts: 2.5, at: at) }
+        var heat = 0.0
+        for index in zones.indices { heat += zones[index].watts }
         // The compressor runs while the clamp is shut.
-        return max(2.5, 9 + heat * (1 + 0.01 * noise) + (clampOpens == nil ? 0 : 340 + 12 * noise))
+        let watts = max(2.5, 9 + heat * (1 + 0.01 * noise) + (clampOpens == nil ? 0 : 340 + 12 * noise))
+        record.set(watts: watts, at: at)
     }
 
     private mutating func breakSensor(_ at: Instant) {
@@ -212,33 +215,39 @@ struct Press: LabPart {
     // MARK: what follows
 
     private mutating func settle(_ at: Instant) {
-        // By index: a closure here copied the whole press each time.
+        // By index, and not in a function of its own that changes nothing: that copied the whole press each time.
+        let isBroken = next <= brokenUntil
         var isHot = !isBroken
         for index in zones.indices
         where zones[index].setpoint <= 0 || zones[index].shown(noise) < zones[index].setpoint - 5 {
             isHot = false
         }
         hotSince = isHot ? hotSince ?? at : nil
-        record.enter(trueState(at), at: at)
+        var state = MachineState.preparing
+        if isBroken {
+            state = .fault
+        } else if zones[0].setpoint == 0 {
+            state = .idle
+        } else if at < lastShot + .minutes(15) {
+            state = .running
+        } else if let hotSince, at >= hotSince + .minutes(10) {
+            state = .idle
+        }
+        record.enter(state, at: at)
     }
 
-    private func trueState(_ at: Instant) -> MachineState {
-        if isBroken { return .fault }
-        if zones[0].setpoint == 0 { return .idle }
-        if at < lastShot + .minutes(15) { return .running }
-        guard let hotSince, at >= hotSince + .minutes(10) else { return .preparing }
-        return .idle
-    }
-
-    private mutating func tell(_ at: Instant, button: String? = nil, _ out: inout [Emission]) {
+    private mutating func tell(_ at: Instant, button: FirmwareText? = nil, _ out: inout [Emission]) {
         nextLine = at + .seconds(profile.isCoarse ? 120 : 5)
         let clamp = clampOpens == nil ? 0 : 1
         let up = (at - start).milliseconds / 1000 + 81_234
-        out.append(
-            .line(
-                board,
-                #"{"v":1,"id":"press","boot":3,"up":\#(up),"shots":\#(shots),"scrap":\#(scrap),"clamp":\#(clamp),"#
-                    + #""in":[\#(clamp),0]\#(button.map { ",\"button\":\"\($0)\"" } ?? "")}"#,
-                end: "\n"))
+        var text: FirmwareText = #"{"v":1,"id":"press","boot":3,"up":\#(up),"shots":\#(shots),"scrap":\#(scrap),"#
+        text.add(clamp == 0 ? #""clamp":0,"in":[0,0]"# : #""clamp":1,"in":[1,0]"#)
+        if let button {
+            text.add(#","button":""#)
+            text.add(button.bytes)
+            text.add(#"""#)
+        }
+        text.add("}")
+        out.append(.line(board, text, end: "\n"))
     }
 }

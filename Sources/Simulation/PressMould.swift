@@ -87,11 +87,17 @@ struct PressScale: Sendable {
         next = restsAt
     }
 
-    private func say(_ head: String, _ milligrams: Int64, isNet: Bool, _ out: inout [Emission]) {
+    private func say(_ head: StaticString, _ milligrams: Int64, isNet: Bool, _ out: inout [Emission]) {
         let grams = (milligrams + (milligrams < 0 ? -500 : 500)) / 1000
-        let text = fixed(thousandths: grams < 0 ? -grams : grams)
-        let sign = grams < 0 ? "-" : "+"
-        let blanks = String(repeating: " ", count: max(0, 7 - text.utf8.count))
-        out.append(.line(wire, "\(head),\(isNet ? "NT" : "GS"),\(sign)\(blanks)\(text)kg"))
+        var number = FirmwareText(capacity: 12)
+        number.add(Int64(grams.magnitude), places: 3)
+        var text = FirmwareText(capacity: 24)
+        text.add(head)
+        text.add(isNet ? ",NT," : ",GS,")
+        text.add(grams < 0 ? "-" : "+")
+        for _ in number.bytes.count..<max(7, number.bytes.count) { text.add(" ") }
+        text.add(number.bytes)
+        text.add("kg")
+        out.append(.line(wire, text))
     }
 }

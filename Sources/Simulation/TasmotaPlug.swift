@@ -117,7 +117,7 @@ struct TasmotaPlug: Hashable, Sendable {
             tellEnergy(at, load, count, period: used, &out)
         } else if isOn, at >= lastSent + .seconds(3), isJump(load.watts) {
             out.append(
-                .publish("tele/\(topic)/MARGINS", #"{"MARGINS":{"PowerDelta":\#(fixed(load.watts - sentWatts, 0))}}"#))
+                .publish("tele/\(topic)/MARGINS", #"{"MARGINS":{"PowerDelta":\#(load.watts - sentWatts, places: 0)}}"#))
             tellEnergy(at, load, count, period: nil, &out)
         }
     }
@@ -129,7 +129,7 @@ struct TasmotaPlug: Hashable, Sendable {
     }
 
     private func tellRelay(_ out: inout [Emission]) {
-        let word = isOn ? "ON" : "OFF"
+        let word: FirmwareText = isOn ? "ON" : "OFF"
         out.append(.publish("stat/\(topic)/RESULT", #"{"POWER":"\#(word)"}"#))
         out.append(.publish("stat/\(topic)/POWER", word))
     }
@@ -142,10 +142,11 @@ struct TasmotaPlug: Hashable, Sendable {
         text.add(#"","Uptime":""#)
         text.add(up / 86_400)
         text.add("T")
-        for (part, end) in [(up / 3600 % 24, ":"), (up / 60 % 60, ":"), (up % 60, "")] {
-            text.add(part, digits: 2)
-            text.add(end)
-        }
+        text.add(up / 3600 % 24, digits: 2)
+        text.add(":")
+        text.add(up / 60 % 60, digits: 2)
+        text.add(":")
+        text.add(up % 60, digits: 2)
         text.add(#"","UptimeSec":"#)
         text.add(up)
         text.add(#","Heap":25,"SleepMode":"Dynamic","Sleep":50,"LoadAvg":19,"MqttCount":1,"POWER":""#)
@@ -176,13 +177,12 @@ struct TasmotaPlug: Hashable, Sendable {
             text.add(#","Period":"#)
             text.add(period)
         }
-        for (name, value) in [
-            (#","Power":"#, load.watts), (#","ApparentPower":"#, load.voltAmperes),
-            (#","ReactivePower":"#, load.reactive),
-        ] {
-            text.add(name)
-            text.add(Int64(value.rounded()))
-        }
+        text.add(#","Power":"#)
+        text.add(load.watts, places: 0)
+        text.add(#","ApparentPower":"#)
+        text.add(load.voltAmperes, places: 0)
+        text.add(#","ReactivePower":"#)
+        text.add(load.reactive, places: 0)
         text.add(#","Factor":"#)
         text.add(Int64((load.factor * 100).rounded()), places: 2)
         text.add(#","Voltage":"#)

@@ -471,7 +471,17 @@ struct ChunkWriter {
             let text = columns.texts[Int(columns.bits[index])].utf8
             writer.putRice(UInt64(seen.count), 2, &own)
             writer.put(UInt64(text.count), 7, &own)
-            for byte in text { writer.put(UInt64(byte), 8, &own) }
+            // Seven bytes at a time.
+            var (word, bits) = (UInt64(0), 0)
+            for byte in text {
+                word = word &<< 8 | UInt64(byte)
+                bits &+= 8
+                if bits == 56 {
+                    writer.put(word, bits, &own)
+                    (word, bits) = (0, 0)
+                }
+            }
+            writer.put(word, bits, &own)
             if seen.count < ChunkReader.mostTexts { seen.append(columns.bits[index]) }
         }
     }

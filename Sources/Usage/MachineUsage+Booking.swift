@@ -49,7 +49,7 @@ extension MachineUsage {
         table.recall(slot, at: start)
     }
 
-    package mutating func takeDirtySlots() -> Set<Int64> { table.takeDirty() }
+    package mutating func takeDirtySlots() -> [Int64] { table.takeDirty() }
 
     /// A power value for the extremes of its slot.
     mutating func note(_ watts: Double, at time: Instant) {

@@ -12,8 +12,8 @@ package struct SlotTable: Hashable, Sendable {
     private var open: [Slot] = []
     /// Where the oldest begins.
     private var first = Instant(milliseconds: 0)
-    /// Slots that changed since `takeDirty`, as instants of their starts.
-    private var dirty: Set<Int64> = []
+    /// Slots that changed since `takeDirty`, as instants of their starts. Nearly always the last one, again and again.
+    private var dirty: [Int64] = []
 
     package init() {}
 
@@ -45,7 +45,7 @@ package struct SlotTable: Hashable, Sendable {
             body(&slot)
             packed.replace(place, by: slot)
         }
-        dirty.insert(start.milliseconds)
+        if dirty.last != start.milliseconds { dirty.append(start.milliseconds) }
         return true
     }
 
@@ -110,7 +110,7 @@ package struct SlotTable: Hashable, Sendable {
     /// Puts a slot into its place without counting it as changed.
     package mutating func recall(_ slot: Slot, at start: Instant) {
         guard change(at: start, { $0 = slot }) else { return }
-        dirty.remove(start.milliseconds)
+        dirty.removeAll { $0 == start.milliseconds }
     }
 
     /// Takes the place of what is kept from the slot of `from` on; what differs counts as changed.
@@ -124,8 +124,8 @@ package struct SlotTable: Hashable, Sendable {
         }
     }
 
-    /// The starts of the slots that changed since the last call.
-    package mutating func takeDirty() -> Set<Int64> {
+    /// The starts of the slots that changed since the last call; some perhaps more than once.
+    package mutating func takeDirty() -> [Int64] {
         // Given away whole: room kept for as many more would be new memory.
         let taken = dirty
         dirty = []
