@@ -190,6 +190,8 @@ extension Hub {
         let past = devices[index].terms.isEmpty ? nil : part(of: index, at: time)
         guard let machine = past == nil ? devices[index].part.machine : past?.machine else { return }
         let role = past?.roles[channel] ?? devices[index].part.roles[channel]
+        // Most of what a lab measures is kept and shown, and says nothing of use.
+        if case .none = role { return }
         touch(machine)
         if isRemembering { noteDuringMemory(machine, at: time) }
         role.apply(value, to: &machines[machine].usage, at: time)

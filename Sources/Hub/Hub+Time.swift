@@ -276,7 +276,7 @@ extension Hub {
     private mutating func tellOutdated(_ channel: Int, of index: Int, at time: Instant) {
         // It may have gone offline before in the same look; then everything of it is unknown.
         guard devices[index].isOnline == true else { return }
-        devices[index].latest[channel] = Latest(value: .unknown, time: time)
+        devices[index].latest.hear(.unknown, on: channel, at: time)
         if let series = devices[index].series[channel] {
             put(series, time, .unknown)
             tally.marks += 1

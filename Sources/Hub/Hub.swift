@@ -326,10 +326,11 @@ package struct Hub {
         }
         for validity in outbox.validities { keep(validity, of: index, at: now) }
         for fault in outbox.faults { count(fault, of: index, at: now.wall) }
-        for reading in outbox.readings {
-            tally.readings += 1
-            take(reading, from: index, at: now)
-        }
+        var readings: [Reading] = []
+        outbox.swapReadings(with: &readings)
+        tally.readings += readings.count
+        for place in readings.indices { take(readings[place], from: index, at: now) }
+        outbox.swapReadings(with: &readings)
         if let description = outbox.description { devices[index].description = description }
         if let memory = outbox.memory { keep(memory, of: index, at: now.wall) }
         if let request = outbox.request { send(request, for: index, at: now) }
@@ -376,7 +377,7 @@ package struct Hub {
             return count(fault, of: index, at: time)
         }
         if reading.time != time { time = parted(reading, of: index, from: time) }
-        devices[index].latest[reading.channel] = Latest(value: reading.value, time: time)
+        devices[index].latest.hear(reading.value, on: reading.channel, at: time)
         if !devices[index].validities.isEmpty { renew(reading, of: index, at: now) }
         if let series = devices[index].series[reading.channel] ?? openLate(reading.channel, of: index) {
             put(series, time, StoredValue(reading.value))
@@ -385,7 +386,7 @@ package struct Hub {
             tally.noSeries += 1
         }
         apply(reading.value, channel: reading.channel, device: index, at: time)
-        obey(reading.value, channel: reading.channel, device: index, at: now)
+        if case .event = reading.value { obey(reading.value, channel: reading.channel, device: index, at: now) }
         tell(reading, of: index, at: time)
     }
 

@@ -98,20 +98,18 @@ struct LatestValues: RandomAccessCollection {
                 ? others.first { $0.channel == channel }?.value ?? .unknown : .number(entry.number)
             return Latest(value: value, time: Instant(milliseconds: entry.time))
         }
-        set {
-            if entries[channel].number.isNaN { others.removeAll { $0.channel == channel } }
-            guard let newValue else {
-                entries[channel] = Entry()
-                return
-            }
-            entries[channel].time = newValue.time.milliseconds
-            switch newValue.value {
-            case .number(let number): entries[channel].number = number
-            case .unknown: entries[channel].number = .nan
-            case .state, .event:
-                entries[channel].number = .nan
-                others.append((channel, newValue.value))
-            }
+    }
+
+    /// A value was heard.
+    mutating func hear(_ value: Value, on channel: Int, at time: Instant) {
+        if entries[channel].number.isNaN, !others.isEmpty { others.removeAll { $0.channel == channel } }
+        entries[channel].time = time.milliseconds
+        switch value {
+        case .number(let number): entries[channel].number = number
+        case .unknown: entries[channel].number = .nan
+        case .state, .event:
+            entries[channel].number = .nan
+            others.append((channel, value))
         }
     }
 

@@ -204,6 +204,9 @@ package struct Outbox: Equatable, Sendable {
         if online { isAlive = true }
     }
 
+    /// Lends the readings out, or takes them back: whoever reads them and changes himself meanwhile makes no copy of each.
+    package mutating func swapReadings(with other: inout [Reading]) { swap(&readings, &other) }
+
     /// Adds what is of use of much that was said at once: of each channel the last reading, and the events on `channel`,
     /// of which there may be `most`. They keep their order.
     package mutating func add(latestOf much: Outbox, eventsOn channel: Int, atMost most: Int) {

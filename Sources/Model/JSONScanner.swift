@@ -64,26 +64,18 @@ package struct JSONScanner {
         let start = at + 1
         // In registers: the scanner itself stands in memory.
         var i = start
-        var seen: UInt8 = 0
+        var seen: UInt64 = 0
         while i < b.count {
+            i = Self.plain(from: i, &seen, b)
+            guard i < b.count else { break }
             let byte = b[i]
-            seen |= byte
-            // Most bytes are letters and digits.
-            if byte > 0x22, byte != 0x5C {
-                i &+= 1
-                continue
-            }
             if byte == 0x22 {
                 at = i + 1
-                if seen >= 0x80 { hasOtherThanASCII = true }
+                if seen & Self.everyTop != 0 { hasOtherThanASCII = true }
                 return start..<i
             }
-            if byte < 0x20 { break }
-            guard byte == 0x5C else {
-                i += 1
-                continue
-            }
-            if i + 1 < b.count { seen |= b[i + 1] }
+            guard byte == 0x5C else { break }
+            if i + 1 < b.count { seen |= UInt64(b[i + 1]) }
             i += 2
         }
         at = i
@@ -91,58 +83,74 @@ package struct JSONScanner {
         return nil
     }
 
+    private static let everyOne: UInt64 = 0x0101_0101_0101_0101
+    private static let everyTop: UInt64 = 0x8080_8080_8080_8080
+
+    /// The place from `start` on of the first quotation mark, backslash or control character, or the end. What stands
+    /// before goes into `seen`. Eight bytes at a time: of a word less ones, a byte that was 0 has its top bit set and had
+    /// not before, and the lowest such byte is always right.
+    @inline(__always)
+    private static func plain(from start: Int, _ seen: inout UInt64, _ b: borrowing Span<UInt8>) -> Int {
+        var i = start
+        while i &+ 8 <= b.count {
+            // It is checked that they are there; any bits are a number.
+            let word = unsafe b.bytes.unsafeLoadUnaligned(fromByteOffset: i, as: UInt64.self).littleEndian
+            let quote = word ^ everyOne &* 0x22
+            let backslash = word ^ everyOne &* 0x5C
+            let ends =
+                ((quote &- everyOne) & ~quote | (backslash &- everyOne) & ~backslash
+                    | (word &- everyOne &* 0x20) & ~word) & everyTop
+            guard ends == 0 else {
+                let count = ends.trailingZeroBitCount >> 3
+                seen |= word & ((1 &<< UInt64(truncatingIfNeeded: count &* 8)) &- 1)
+                return i &+ count
+            }
+            seen |= word
+            i &+= 8
+        }
+        while i < b.count, b[i] >= 0x20, b[i] != 0x22, b[i] != 0x5C {
+            seen |= UInt64(b[i])
+            i &+= 1
+        }
+        return i
+    }
+
     /// A number; nil, without failing, where none stands.
     package mutating func number(_ b: borrowing Span<UInt8>) -> Double? {
         guard peek(b) == .number else { return nil }
         let start = at
-        var negative = false
-        if b[at] == 0x2D {
-            negative = true
-            at += 1
-        }
+        let negative = b[start] == 0x2D
+        // In registers, as in a string.
+        var i = negative ? start + 1 : start
         var mantissa: UInt64 = 0
         var digits = 0
-        var exponent = 0
-        let whole = at
-        while at < b.count, b[at] &- 48 <= 9 {
-            if digits < 19 {
-                mantissa = mantissa * 10 + UInt64(b[at] - 48)
-                if mantissa != 0 { digits += 1 }
-            } else {
-                exponent += 1
-            }
-            at += 1
+        let whole = i
+        var exponent = Self.digits(at: &i, b, &mantissa, &digits)
+        guard i > whole, i - whole == 1 || b[whole] != 48 else { return fail(at: i) }
+        if i < b.count, b[i] == 0x2E {
+            i += 1
+            let fraction = i
+            let surplus = Self.digits(at: &i, b, &mantissa, &digits)
+            guard i > fraction else { return fail(at: i) }
+            exponent -= i - fraction - surplus
         }
-        guard at > whole, at - whole == 1 || b[whole] != 48 else { return fail() }
-        if at < b.count, b[at] == 0x2E {
-            at += 1
-            let fraction = at
-            while at < b.count, b[at] &- 48 <= 9 {
-                if digits < 19 {
-                    mantissa = mantissa * 10 + UInt64(b[at] - 48)
-                    if mantissa != 0 { digits += 1 }
-                    exponent -= 1
-                }
-                at += 1
-            }
-            guard at > fraction else { return fail() }
-        }
-        if at < b.count, b[at] | 0x20 == 0x65 {
-            at += 1
+        if i < b.count, b[i] | 0x20 == 0x65 {
+            i += 1
             var down = false
-            if at < b.count, b[at] == 0x2B || b[at] == 0x2D {
-                down = b[at] == 0x2D
-                at += 1
+            if i < b.count, b[i] == 0x2B || b[i] == 0x2D {
+                down = b[i] == 0x2D
+                i += 1
             }
-            let power = at
+            let power = i
             var e = 0
-            while at < b.count, b[at] &- 48 <= 9 {
-                e = min(e * 10 + Int(b[at] - 48), 9999)
-                at += 1
+            while i < b.count, b[i] &- 48 <= 9 {
+                e = min(e * 10 + Int(b[i] - 48), 9999)
+                i += 1
             }
-            guard at > power else { return fail() }
+            guard i > power else { return fail(at: i) }
             exponent += down ? -e : e
         }
+        at = i
         // Both numbers are exact in a Double, so that one rounding is left, as in a decimal conversion done well.
         if mantissa < 1 << 53, exponent >= -22, exponent <= 22 {
             let magnitude =
@@ -151,7 +159,7 @@ package struct JSONScanner {
         }
         var text = ""
         for i in start..<at { text.unicodeScalars.append(Unicode.Scalar(b[i])) }
-        return Double(text) ?? fail()
+        return Double(text) ?? fail(at: at)
     }
 
     package mutating func bool(_ b: borrowing Span<UInt8>) -> Bool? {
@@ -226,9 +234,14 @@ package struct JSONScanner {
     // MARK: what stands in a range
 
     /// Whether the bytes of a range are exactly this ASCII text.
+    @inlinable @inline(__always)
     package static func equals(_ range: Range<Int>, _ text: StaticString, _ b: borrowing Span<UInt8>) -> Bool {
-        guard range.count == text.utf8CodeUnitCount else { return false }
-        return text.withUTF8Buffer { utf8 in
+        range.count == text.utf8CodeUnitCount && stands(text, at: range, b)
+    }
+
+    @usableFromInline
+    package static func stands(_ text: StaticString, at range: Range<Int>, _ b: borrowing Span<UInt8>) -> Bool {
+        text.withUTF8Buffer { utf8 in
             for i in 0..<utf8.count where unsafe utf8[i] != b[range.lowerBound + i] { return false }
             return true
         }
@@ -307,13 +320,33 @@ package struct JSONScanner {
         1e21, 1e22,
     ]
 
-    private mutating func fail() -> Double? {
+    private mutating func fail(at place: Int) -> Double? {
+        at = place
         failed = true
         return nil
     }
 
+    /// Takes digits into the mantissa, as long as it bears them: so many were too many.
+    @inline(__always)
+    private static func digits(
+        at i: inout Int, _ b: borrowing Span<UInt8>, _ mantissa: inout UInt64, _ digits: inout Int
+    ) -> Int {
+        var surplus = 0
+        while i < b.count, b[i] &- 48 <= 9 {
+            if digits < 19 {
+                mantissa = mantissa &* 10 &+ UInt64(b[i] &- 48)
+                if mantissa != 0 { digits &+= 1 }
+            } else {
+                surplus &+= 1
+            }
+            i &+= 1
+        }
+        return surplus
+    }
+
     private mutating func space(_ b: borrowing Span<UInt8>) {
-        while at < b.count, b[at] == 0x20 || b[at] == 0x0A || b[at] == 0x0D || b[at] == 0x09 { at += 1 }
+        // Nearly never is there any, and all of it lies below the rest.
+        while at < b.count, b[at] <= 0x20, b[at] == 0x20 || b[at] == 0x0A || b[at] == 0x0D || b[at] == 0x09 { at += 1 }
     }
 
     private mutating func begin(_ bracket: UInt8, _ b: borrowing Span<UInt8>) -> Bool {

@@ -168,10 +168,9 @@ struct JournalPage {
         if record.tag == .tier {
             for field in head.item(record).fields { JournalPage.putVarint(zigzag(field), &page, &at) }
         } else if record.tag == .text {
-            for byte in head.texts[Int(record.bits)].utf8 {
-                page[at] = byte
-                at += 1
-            }
+            let text = head.texts[Int(record.bits)].utf8.span
+            for index in text.indices { page[at &+ index] = text[index] }
+            at += text.count
         }
         series = record.series
         time = record.time
