@@ -220,15 +220,21 @@ private struct RollupReader {
             problems.append("\(path()) must be an object")
             return nil
         }
-        for member in members where !names.contains(where: { $0.rawValue == member.key }) {
-            problems.append("\(path()) has a name that is not known: \(member.key.prefix(40))")
-        }
-        return names.map { name in
-            let value =
-                isTime ? thousandths(json, name.rawValue, path() + ".") : count(json, name.rawValue, path() + ".")
-            if value == nil { problems.append("\(path()).\(name.rawValue) is missing") }
+        let words = names.map(\.rawValue)
+        var isMissing = false
+        let values = words.map { word in
+            let value = isTime ? thousandths(json, word, path() + ".") : count(json, word, path() + ".")
+            if value == nil { problems.append("\(path()).\(word) is missing") }
+            isMissing = isMissing || value == nil
             return value ?? 0
         }
+        // As many members as names, each of which is there: then there is no other.
+        if isMissing || members.count != words.count {
+            for member in members where !words.contains(member.key) {
+                problems.append("\(path()) has a name that is not known: \(member.key.prefix(40))")
+            }
+        }
+        return values
     }
 
     private mutating func masses(_ json: JSON, _ key: String, _ path: @autoclosure () -> String) -> [String: Int64] {

@@ -6,11 +6,8 @@ import Usage
 extension Hub {
     func eventData(_ members: [JSON.Member]) -> [UInt8] { JSON.object(members).bytes }
 
-    /// A reading, as it was stored.
+    /// A reading, as it was stored, for who watches.
     mutating func tell(_ reading: Reading, of index: Int, at time: Instant) {
-        if case .event(let outcome) = reading.value, devices[index].channels[reading.channel].name == "job" {
-            tellJob(outcome, of: index, at: time)
-        }
         guard isWatched else { return }
         let channel = devices[index].channels[reading.channel]
         let value: JSON =
@@ -33,8 +30,11 @@ extension Hub {
         if let machine = devices[index].machine { tellState(of: machine, machines[machine].usage.glance()) }
     }
 
-    private mutating func tellJob(_ outcome: String, of index: Int, at time: Instant) {
-        guard let machine = devices[index].machine else { return }
+    /// An event that is the end of a job.
+    mutating func tellJob(_ value: Value, on channel: Int, of index: Int, at time: Instant) {
+        guard case .event(let outcome) = value, devices[index].channels[channel].name == "job",
+            let machine = devices[index].machine
+        else { return }
         let id = machines[machine].configuration.id
         act(.log(.info, "machine \(id): job \(outcome)"))
         act(

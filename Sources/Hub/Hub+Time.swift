@@ -250,7 +250,7 @@ extension Hub {
     }
 
     /// A value was heard; what is said to be unknown cannot go out of date.
-    mutating func renew(_ reading: Reading, of index: Int, at now: Now) {
+    mutating func renew(_ reading: borrowing Reading, of index: Int, at now: Now) {
         for life in devices[index].validities.indices
         where devices[index].validities[life].channel == reading.channel {
             devices[index].validities[life].heard = reading.value == .unknown ? nil : now

@@ -208,8 +208,7 @@ package struct Hub {
     package mutating func message(
         _ payload: borrowing Span<UInt8>, topic: String, isRetained: Bool, broker: Int, at now: Now
     ) {
-        let bytes = Array(topic.utf8)
-        message(payload, topic: bytes.span, isRetained: isRetained, broker: broker, at: now)
+        message(payload, topic: topic.utf8.span, isRetained: isRetained, broker: broker, at: now)
     }
 
     /// A message was longer than anybody may send, and was thrown away.
@@ -329,7 +328,7 @@ package struct Hub {
         var readings: [Reading] = []
         outbox.swapReadings(with: &readings)
         tally.readings += readings.count
-        for place in readings.indices { take(readings[place], from: index, at: now) }
+        take(readings.span, from: index, at: now)
         outbox.swapReadings(with: &readings)
         if let description = outbox.description { devices[index].description = description }
         if let memory = outbox.memory { keep(memory, of: index, at: now.wall) }
@@ -352,7 +351,11 @@ package struct Hub {
         devices[index].lastFault = (fault, time)
     }
 
-    private mutating func take(_ reading: Reading, from index: Int, at now: Now) {
+    private mutating func take(_ readings: borrowing Span<Reading>, from index: Int, at now: Now) {
+        for place in readings.indices { take(readings[place], from: index, at: now) }
+    }
+
+    private mutating func take(_ reading: borrowing Reading, from index: Int, at now: Now) {
         guard devices[index].channels.indices.contains(reading.channel) else {
             tally.noSeries += 1
             return
@@ -386,8 +389,11 @@ package struct Hub {
             tally.noSeries += 1
         }
         apply(reading.value, channel: reading.channel, device: index, at: time)
-        if case .event = reading.value { obey(reading.value, channel: reading.channel, device: index, at: now) }
-        tell(reading, of: index, at: time)
+        if case .event = reading.value {
+            obey(reading.value, channel: reading.channel, device: index, at: now)
+            tellJob(reading.value, on: reading.channel, of: index, at: time)
+        }
+        if isWatched { tell(copy reading, of: index, at: time) }
     }
 
     /// A device's own time counts if it can be true. A clock that was never set, or runs ahead, is none: the arrival
@@ -403,7 +409,7 @@ package struct Hub {
     /// When a reading that arrives at `time` counts. What a broker had kept for hours comes in one go, two prints that were
     /// cancelled among it, and the store takes what is alike in series, time and value for the same: two events that are
     /// counted are a millisecond apart, and what the device says after them comes after them.
-    private mutating func parted(_ reading: Reading, of index: Int, from time: Instant) -> Instant {
+    private mutating func parted(_ reading: borrowing Reading, of index: Int, from time: Instant) -> Instant {
         var place = time
         // Unless the clock was set back.
         if let last = devices[index].lastCounted, last > time, last < time + .seconds(1) { place = last }

@@ -26,7 +26,7 @@ package struct LinkFaults: Sendable {
     }
 
     private let rates: Rates
-    private let isBad: Bool
+    package let isBad: Bool
     private var random: SeededRandom
     private var late: (emission: Emission, said: Instant)?
     private var old: Emission?

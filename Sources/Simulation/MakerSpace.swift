@@ -211,8 +211,7 @@ package struct MakerSpace: SimulatedPlace {
 
     private mutating func tick(_ index: Int, at time: Instant) {
         now = max(now, time)
-        parts[index].tick(&waiting)
-        nexts[index] = parts[index].next
+        nexts[index] = parts[index].live(&waiting)
     }
 
     package mutating func received(_ bytes: [UInt8], on wire: String, at time: Instant) -> [[UInt8]] {

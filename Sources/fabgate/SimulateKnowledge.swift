@@ -199,6 +199,12 @@ struct Audience {
 
     private let configuration: Configuration
     private var known: [String: Listener?] = [:]
+    private var units: [WireUnit: Listener?] = [:]
+    private struct WireUnit: Hashable {
+        let wire: String
+        let unit: UInt8
+    }
+
     /// Asked of one message several times.
     private var last: (topic: String, listener: Listener?) = ("", nil)
     private var marlins: [Int: MarlinEar] = [:]
@@ -208,10 +214,13 @@ struct Audience {
     /// Whom a message tells something.
     mutating func listener(topic: String) -> Listener? {
         if topic == last.topic { return last.listener }
-        let listener = known[topic] ?? find(topic)
-        if known[topic] == nil { known[topic] = .some(listener) }
-        last = (topic, listener)
-        return listener
+        if let listener = known[topic] {
+            last = (topic, listener)
+        } else {
+            last = (topic, find(topic))
+            known[topic] = .some(last.listener)
+        }
+        return last.listener
     }
 
     /// The same where what is told depends on the message.
@@ -305,8 +314,8 @@ struct Audience {
 
     /// Whom an answer on a wire tells something. On a bus its first byte names the unit.
     private mutating func listener(wire: String, unit: UInt8, in lab: any SimulatedPlace) -> Listener? {
-        let name = "\(wire) \(unit)"
-        if let known = known[name] { return known }
+        let name = WireUnit(wire: wire, unit: unit)
+        if let known = units[name] { return known }
         var found: Listener?
         if let word = lab.word(on: wire, unit: unit),
             let machine = configuration.machines.firstIndex(where: { $0.id == word.machine })
@@ -320,7 +329,7 @@ struct Audience {
             let devices = configuration.machines[machine].devices
             if devices.contains(where: { isMarlin($0, on: wire) }) { found?.speaks = "marlin" }
         }
-        known[name] = .some(found)
+        units[name] = .some(found)
         return found
     }
 

@@ -238,6 +238,7 @@ package struct SimulatedWorld<Book: RollupBook> {
         if case .publish(let topic, _, _) = emission, audience.listener(topic: topic)?.isKept == false {
             return link.loses() ? () : hear(emission, said: time)
         }
+        guard link.isBad else { return hear(emission, said: time) }
         var heard: [(Emission, Instant)] = []
         link.pass(emission, said: time) { heard.append(($0, $1)) }
         for (emission, said) in heard { hear(emission, said: said) }
