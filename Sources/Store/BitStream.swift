@@ -21,6 +21,16 @@ struct BitWriter {
     mutating func put(_ value: UInt64, _ count: Int, _ page: inout MutableSpan<UInt8>) {
         window = window << UInt64(truncatingIfNeeded: count) | value
         filled &+= count
+        if at &+ 8 <= limit, limit <= page.count {
+            // All whole bytes at once, and what stands behind them as zeros or bits that are written again later. Bytes may
+            // be any number.
+            var bytes = unsafe page.mutableBytes
+            let word = filled == 0 ? 0 : window &<< UInt64(truncatingIfNeeded: 64 &- filled)
+            bytes.storeBytes(of: word.bigEndian, toByteOffset: at, as: UInt64.self)
+            at &+= filled &>> 3
+            filled &= 7
+            return
+        }
         while filled >= 8 {
             filled &-= 8
             guard at < limit else {

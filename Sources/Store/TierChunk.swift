@@ -74,11 +74,12 @@ struct TierRunBuilder {
 
     /// Where the chunk ends; nil, and nothing written, where it does not fit.
     private mutating func write(_ group: ArraySlice<RingStore.Standing>) -> Int? {
-        let items = Array(group)
-        let fields = items[0].item.fields.count
-        let step = items.count > 1 ? items[1].start &- items[0].start : 0
+        let items = group
+        let first = items.startIndex
+        let fields = items[first].item.fields.count
+        let step = items.count > 1 ? items[first + 1].start &- items[first].start : 0
         var stream = at + 7
-        page.putVarint(zigzag(items[0].start &- base), at: &stream)
+        page.putVarint(zigzag(items[first].start &- base), at: &stream)
         page.putVarint(zigzag(step), at: &stream)
         // A span of one's own storage would lock all else that this struct holds.
         var own: [UInt8] = []
@@ -88,7 +89,7 @@ struct TierRunBuilder {
             for index in at..<own.count { own[index] = 0 }
             return nil
         }
-        own.put(items[0].series, at: at)
+        own.put(items[first].series, at: at)
         own.put(UInt16(items.count), at: at + 2)
         own.put(UInt16(end - at), at: at + 4)
         own[at + 6] = UInt8(fields)
@@ -96,25 +97,36 @@ struct TierRunBuilder {
     }
 
     private static func writeBits(
-        of items: [RingStore.Standing], _ fields: Int, _ step: Int64, at: Int, into page: inout [UInt8]
+        of items: ArraySlice<RingStore.Standing>, _ fields: Int, _ step: Int64, at: Int, into page: inout [UInt8]
     ) -> Int? {
+        let count = items.count
         var bytes = page.mutableSpan
         var writer = BitWriter(at: at, limit: bytes.count)
-        var codes: [UInt64] = []
-        for index in items.indices.dropFirst() {
-            codes.append(zigzag(items[index].start &- items[index - 1].start &- step))
-        }
-        put(codes, nil, &writer, &bytes)
-        for field in 0..<fields {
-            codes.removeAll(keepingCapacity: true)
-            for index in items.indices.dropFirst() {
-                codes.append(zigzag(items[index].item.fields[field] &- items[index - 1].item.fields[field]))
-            }
-            put(codes, items[0].item.fields[field], &writer, &bytes)
+        var codes = [UInt64](repeating: 0, count: count - 1)
+        // Column after column, so that each is read in one go.
+        var columns = [Int64](repeating: 0, count: count * (fields + 1))
+        fill(&columns, items, fields)
+        for column in 0...fields {
+            let values = columns.span.extracting(column * count..<(column + 1) * count)
+            let usual = column == 0 ? step : 0
+            var own = codes.mutableSpan
+            for index in own.indices { own[index] = zigzag(values[index &+ 1] &- values[index] &- usual) }
+            put(codes, column == 0 ? nil : values[0], &writer, &bytes)
         }
         guard writer.fits else { return nil }
         writer.flush(&bytes)
         return writer.at
+    }
+
+    /// The starts of the records, then their fields one after the other.
+    private static func fill(_ columns: inout [Int64], _ items: ArraySlice<RingStore.Standing>, _ fields: Int) {
+        var own = columns.mutableSpan
+        for (index, place) in items.indices.enumerated() {
+            own[index] = items[place].start
+            let record = items[place].item.fields
+            let values = record.span
+            for field in 0..<fields { own[(field &+ 1) &* items.count &+ index] = values[field] }
+        }
     }
 
     private static func put(

@@ -25,24 +25,28 @@ struct PackedSlots: Hashable, Sendable {
         guard let last = places.last else { return total }
         var next = range(places.lowerBound).lowerBound
         let end = Int(ends[last])
-        while next < end {
+        let bytes = bytes.span
+        while next &+ 1 < end {
             let field = Int(bytes[next])
-            next += 1
-            var (bits, shift) = (UInt64(0), UInt64(0))
-            var byte: UInt8
-            repeat {
+            var byte = bytes[next &+ 1]
+            next &+= 2
+            var (bits, shift) = (UInt64(byte & 0x7F), UInt64(7))
+            while byte & 0x80 != 0 {
                 byte = bytes[next]
-                bits |= UInt64(byte & 0x7F) << shift
-                shift += 7
-                next += 1
-            } while byte & 0x80 != 0
+                bits |= UInt64(byte & 0x7F) &<< shift
+                shift &+= 7
+                next &+= 1
+            }
             total.add(Int64(bitPattern: bits >> 1) ^ -Int64(bits & 1), toField: field)
         }
         return total
     }
 
     private static func pack(_ slot: Slot, into bytes: inout [UInt8]) {
-        for (field, number) in slot.fields.enumerated() where field > 0 && number != Slot.absent(field) {
+        let numbers = slot.numbers.span
+        for field in 1..<numbers.count {
+            let number = numbers[field]
+            guard number != Slot.absent(field) else { continue }
             bytes.append(UInt8(truncatingIfNeeded: field))
             var rest = UInt64(bitPattern: number << 1 ^ number >> 63)
             while rest >= 0x80 {

@@ -16,25 +16,23 @@ import Model
 extension Slot {
     private static let layout: Int64 = 1
     /// Stands for a number that is not known.
-    private static let none = Int64.min
+    static let none = Int64.min
 
-    private static let fieldCount = 32 + 3 * Polymer.allCases.count
+    static let stateFields = 1..<10
+    static let jobFields = 10..<15
+    static let leastPowerField = 30
+    static let mostPowerField = 31
+
+    /// Of a polymer, by its place in `allCases`: what went in (0), product (1) or scrap (2).
+    static func massField(_ polymer: Int, _ kind: Int) -> Int { 32 + polymer * 3 + kind }
 
     /// All that is known of this slot, to be stored.
     package var fields: [Int64] {
+        let numbers = numbers.span
         var fields: [Int64] = []
-        fields.reserveCapacity(Self.fieldCount)
+        fields.reserveCapacity(numbers.count)
         fields.append(Self.layout)
-        fields += stateMilliseconds
-        fields += jobs
-        fields += [energy, idleEnergy, energyCovered, corrections, shots, items, filament, late]
-        fields += [faults, runs, off, scrap, massCovered, massByShots, massByScale]
-        fields += [leastPower ?? Self.none, mostPower ?? Self.none]
-        for index in massIn.indices {
-            fields.append(massIn[index])
-            fields.append(massProduct[index])
-            fields.append(massScrap[index])
-        }
+        for field in 1..<numbers.count { fields.append(numbers[field]) }
         return fields
     }
 
@@ -42,46 +40,21 @@ extension Slot {
     package init?(fields: [Int64]) {
         guard fields.first == Self.layout else { return nil }
         self.init()
-        for (field, number) in fields.prefix(Self.fieldCount).enumerated()
-        where field > 0 && number != Self.absent(field) {
-            add(number, toField: field)
-        }
+        var numbers = numbers.mutableSpan
+        for field in 1..<min(fields.count, numbers.count) { numbers[field] = fields[field] }
     }
 
     /// What stands in a field of which nothing is known.
-    static func absent(_ field: Int) -> Int64 { field == 30 || field == 31 ? none : 0 }
+    static func absent(_ field: Int) -> Int64 { field == leastPowerField || field == mostPowerField ? none : 0 }
 
     /// Adds what a field says to what is known.
     mutating func add(_ number: Int64, toField field: Int) {
+        var numbers = numbers.mutableSpan
         switch field {
-        case 1...9: stateMilliseconds[field - 1] += number
-        case 10...14: jobs[field - 10] += number
-        case 15: energy += number
-        case 16: idleEnergy += number
-        case 17: energyCovered += number
-        case 18: corrections += number
-        case 19: shots += number
-        case 20: items += number
-        case 21: filament += number
-        case 22: late += number
-        case 23: faults += number
-        case 24: runs += number
-        case 25: off += number
-        case 26: scrap += number
-        case 27: massCovered += number
-        case 28: massByShots += number
-        case 29: massByScale += number
-        case 30: leastPower = min(leastPower ?? number, number)
-        case 31: mostPower = max(mostPower ?? number, number)
-        default: addMass(number, field - 32)
-        }
-    }
-
-    private mutating func addMass(_ milligrams: Int64, _ place: Int) {
-        switch place % 3 {
-        case 0: massIn[place / 3] += milligrams
-        case 1: massProduct[place / 3] += milligrams
-        default: massScrap[place / 3] += milligrams
+        case Self.leastPowerField: numbers[field] = numbers[field] == Self.none ? number : min(numbers[field], number)
+        // `none` is the least of all numbers.
+        case Self.mostPowerField: numbers[field] = max(numbers[field], number)
+        default: numbers[field] += number
         }
     }
 }

@@ -33,6 +33,8 @@ import Usage
         if Bool.random(using: &random) { slot.mostPower = any() }
         #expect(Slot(fields: slot.fields) == slot, "seed \(seed)")
         #expect(slot.fields.count <= 64)
+        // A new polymer asks for three numbers more in a slot.
+        #expect(slot.fields.count == 32 + 3 * Polymer.allCases.count)
         // The same in memory, once newer ones have come.
         var table = SlotTable()
         let start = Instant(milliseconds: 1_900_000 * Slot.length.milliseconds)
