@@ -7,7 +7,7 @@ extension Hub {
     func eventData(_ members: [JSON.Member]) -> [UInt8] { JSON.object(members).bytes }
 
     /// A reading, as it was stored, for who watches.
-    mutating func tell(_ reading: Reading, of index: Int, at time: Instant) {
+    mutating func tell(_ reading: borrowing Reading, of index: Int, at time: Instant) {
         guard isWatched else { return }
         let channel = devices[index].channels[reading.channel]
         let value: JSON =

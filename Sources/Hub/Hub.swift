@@ -355,6 +355,8 @@ package struct Hub {
         for place in readings.indices { take(readings[place], from: index, at: now) }
     }
 
+    // Not inlined: there each reading was copied first.
+    @inline(never)
     private mutating func take(_ reading: borrowing Reading, from index: Int, at now: Now) {
         guard devices[index].channels.indices.contains(reading.channel) else {
             tally.noSeries += 1
@@ -393,7 +395,7 @@ package struct Hub {
             obey(reading.value, channel: reading.channel, device: index, at: now)
             tellJob(reading.value, on: reading.channel, of: index, at: time)
         }
-        if isWatched { tell(copy reading, of: index, at: time) }
+        if isWatched { tell(reading, of: index, at: time) }
     }
 
     /// A device's own time counts if it can be true. A clock that was never set, or runs ahead, is none: the arrival

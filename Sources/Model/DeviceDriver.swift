@@ -256,8 +256,9 @@ package struct Outbox: Equatable, Sendable {
     }
 
     package mutating func removeAll() {
-        readings.removeAll(keepingCapacity: true)
-        faults.removeAll(keepingCapacity: true)
+        // Looked at first: most are empty, and to empty one again costs as much as to fill it.
+        if !readings.isEmpty { readings.removeAll(keepingCapacity: true) }
+        if !faults.isEmpty { faults.removeAll(keepingCapacity: true) }
         request = nil
         memory = nil
         description = nil

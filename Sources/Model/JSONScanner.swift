@@ -239,12 +239,13 @@ package struct JSONScanner {
         range.count == text.utf8CodeUnitCount && stands(text, at: range, b)
     }
 
+    /// The same of a text that is known to be as long.
     @usableFromInline
-    package static func stands(_ text: StaticString, at range: Range<Int>, _ b: borrowing Span<UInt8>) -> Bool {
-        text.withUTF8Buffer { utf8 in
-            for i in 0..<utf8.count where unsafe utf8[i] != b[range.lowerBound + i] { return false }
-            return true
-        }
+    static func stands(_ text: StaticString, at range: Range<Int>, _ b: borrowing Span<UInt8>) -> Bool {
+        let part = b.extracting(range)
+        // It is there as long as the program, and as long as the range.
+        for i in part.indices where unsafe text.utf8Start[i] != part[i] { return false }
+        return true
     }
 
     /// The text of a string's range with its escapes resolved; nil where it is not UTF-8.

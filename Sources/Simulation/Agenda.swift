@@ -34,7 +34,10 @@ package struct Agenda: Sendable {
             var place = (index + width) / 2
             while place > 0 {
                 let (left, right) = (winners[place * 2], winners[place * 2 + 1])
-                winners[place] = times[right] < times[left] ? right : left
+                let winner = times[right] < times[left] ? right : left
+                // Above it nothing changes, either, where another one won before and wins again.
+                if winner == winners[place], winner != index { break }
+                winners[place] = winner
                 place /= 2
             }
         }

@@ -26,6 +26,7 @@ package struct LinkFaults: Sendable {
     }
 
     private let rates: Rates
+    /// Something gets lost, doubled, late or broken; otherwise all arrives as it was said.
     package let isBad: Bool
     private var random: SeededRandom
     private var late: (emission: Emission, said: Instant)?
