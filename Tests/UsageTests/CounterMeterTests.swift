@@ -86,6 +86,38 @@ private func total(
         #expect(advance <= 19_000 + 32_000 && advance >= 19_000 + 24_000, "\(advance)")
     }
 
+    /// The disk refuses for a quarter of an hour, somebody sets the counter to zero meanwhile, and the broker hands over
+    /// again what got no word, all at once. Behind a plug that may carry 25 kW two minutes explain the leap.
+    @Test(arguments: [3680, 25_000, 1_000_000] as [Double])
+    func messagesHandedOverAgainAfterAResetAddNothing(watts: Double) {
+        var meter = CounterMeter(.energy(watts: watts, resolution: 1000))
+        var sum: Int64 = 0
+        func say(_ wattHours: Int64, at seconds: Int64) {
+            sum += meter.observe(wattHours * 1000, at: Instant(milliseconds: seconds * 1000))?.advance ?? 0
+        }
+        for (index, value) in ([651, 677, 683, 687, 687, 0, 0] as [Int64]).enumerated() {
+            say(value, at: Int64(index) * 300)
+        }
+        for value in [683, 687, 687, 0, 0] as [Int64] { say(value, at: 1_900) }
+        for index in Int64(1)...10 { say(index * 10, at: 1_900 + index * 300) }
+        // Where it is taken for being back, the first value after it is only where the next one counts from.
+        #expect((36_000 + 90_000...36_000 + 100_000).contains(sum), "\(sum)")
+    }
+
+    /// Most of the way back in one go is believed when another value says the same, and then all of it.
+    @Test(arguments: [10, 60, 300] as [Int64]) func aRealLeapBackCountsOnceAnotherValueAgrees(every: Int64) {
+        var meter = CounterMeter(.energy(watts: 25_000, resolution: 1000))
+        var sum: Int64 = 0
+        func say(_ wattHours: Int64, at seconds: Int64) {
+            sum += meter.observe(wattHours * 1000, at: Instant(milliseconds: seconds * 1000))?.advance ?? 0
+        }
+        for (index, value) in ([687, 0, 0] as [Int64]).enumerated() { say(value, at: Int64(index) * 300) }
+        say(500, at: 720)
+        #expect(sum == 0)
+        for number in 1...(300 / every) { say(500 + number, at: 720 + number * every) }
+        #expect(sum == (500 + 300 / every) * 1000)
+    }
+
     @Test func valuesAtOneTimeCountSinceTheOneBefore() {
         var meter = CounterMeter(.energy(watts: 4600, resolution: 1000))
         _ = meter.observe(1_000_000, at: Instant(milliseconds: 0))
