@@ -355,8 +355,6 @@ package struct Hub {
         for place in readings.indices { take(readings[place], from: index, at: now) }
     }
 
-    // Not inlined: there each reading was copied first.
-    @inline(never)
     private mutating func take(_ reading: borrowing Reading, from index: Int, at now: Now) {
         guard devices[index].channels.indices.contains(reading.channel) else {
             tally.noSeries += 1

@@ -204,7 +204,7 @@ package struct Outbox: Equatable, Sendable {
         if online { isAlive = true }
     }
 
-    /// Lends the readings out, or takes them back: whoever reads them and changes himself meanwhile makes no copy of each.
+    /// Lends the readings out, or takes them back: whoever holds the outbox may change himself while he reads them.
     package mutating func swapReadings(with other: inout [Reading]) { swap(&readings, &other) }
 
     /// Adds what is of use of much that was said at once: of each channel the last reading, and the events on `channel`,
