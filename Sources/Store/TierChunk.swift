@@ -73,8 +73,7 @@ struct TierRunBuilder {
     }
 
     /// Where the chunk ends; nil, and nothing written, where it does not fit.
-    private mutating func write(_ group: ArraySlice<RingStore.Standing>) -> Int? {
-        let items = group
+    private mutating func write(_ items: ArraySlice<RingStore.Standing>) -> Int? {
         let first = items.startIndex
         let fields = items[first].item.fields.count
         let step = items.count > 1 ? items[first + 1].start &- items[first].start : 0
