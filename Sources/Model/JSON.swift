@@ -28,8 +28,11 @@ package enum JSON: Hashable, Sendable {
 
     package subscript(key: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
-        // By index: a search that is handed members copies each of them.
-        for index in members.indices where members[index].key == key { return members[index].value }
+        // By index: a search that is handed members copies each of them. The length tells most keys apart at once.
+        let length = key.utf8.count
+        for index in members.indices where members[index].key.utf8.count == length && members[index].key == key {
+            return members[index].value
+        }
         return nil
     }
     package var text: String? { if case .string(let text) = self { text } else { nil } }
@@ -53,7 +56,8 @@ package enum JSON: Hashable, Sendable {
     package init?(_ bytes: [UInt8]) {
         let span = bytes.span
         var scanner = JSONScanner()
-        guard let value = JSON(&scanner, span), scanner.finish(span) else { return nil }
+        var keys = KeyTree()
+        guard let value = JSON(&scanner, span, &keys), scanner.finish(span) else { return nil }
         self = value
     }
 
@@ -62,28 +66,21 @@ package enum JSON: Hashable, Sendable {
     /// The same, of bytes that are not an array.
     package init?(span: borrowing Span<UInt8>) {
         var scanner = JSONScanner()
-        guard let value = JSON(&scanner, span), scanner.finish(span) else { return nil }
+        var keys = KeyTree()
+        guard let value = JSON(&scanner, span, &keys), scanner.finish(span) else { return nil }
         self = value
     }
 
-    private init?(_ scanner: inout JSONScanner, _ b: borrowing Span<UInt8>) {
+    private init?(_ scanner: inout JSONScanner, _ b: borrowing Span<UInt8>, _ keys: inout KeyTree) {
         switch scanner.peek(b) {
         case .object:
-            guard scanner.beginObject(b) else { return nil }
-            var members: [Member] = []
-            var keys = KnownKeys()
-            while let range = scanner.nextKey(b) {
-                guard let key = JSONScanner.text(range, b), keys.insert(key, beside: members),
-                    let value = JSON(&scanner, b)
-                else { return nil }
-                members.append(Member(key, value))
-            }
+            guard let members = JSON.members(&scanner, b, &keys) else { return nil }
             self = .object(members)
         case .array:
             guard scanner.beginArray(b) else { return nil }
             var items: [JSON] = []
             while scanner.nextElement(b) {
-                guard let item = JSON(&scanner, b) else { return nil }
+                guard let item = JSON(&scanner, b, &keys) else { return nil }
                 items.append(item)
             }
             self = .array(items)
@@ -105,19 +102,33 @@ package enum JSON: Hashable, Sendable {
         guard !scanner.failed else { return nil }
     }
 
-    /// The keys of one object while it is read. Most objects are small: there looking through them is faster than a hash.
-    private struct KnownKeys {
-        private var many: Set<String> = []
-
-        /// False where the object has this key already.
-        mutating func insert(_ key: String, beside members: [Member]) -> Bool {
-            if members.count < 24 {
-                for index in members.indices where members[index].key == key { return false }
-                return true
+    private static func members(
+        _ scanner: inout JSONScanner, _ b: borrowing Span<UInt8>, _ keys: inout KeyTree
+    ) -> [Member]? {
+        guard scanner.beginObject(b) else { return nil }
+        var members: [Member] = []
+        var known = KnownKeys()
+        var place = KeyTree.root
+        var first = KeyTree.root
+        while let range = scanner.nextKey(b) {
+            let key: String
+            if let next = keys.next(after: place, range, b) {
+                place = next
+                key = keys.key(next)
+            } else {
+                guard let text = JSONScanner.text(range, b), known.insert(text, beside: members) else { return nil }
+                key = text
+                place = keys.add(text, range, after: place)
             }
-            if many.isEmpty { many = Set(members.map(\.key)) }
-            return many.insert(key).inserted
+            if members.isEmpty {
+                first = place
+                members.reserveCapacity(keys.length(from: first))
+            }
+            guard let value = JSON(&scanner, b, &keys) else { return nil }
+            members.append(Member(key, value))
         }
+        keys.note(length: members.count, from: first)
+        return members
     }
 
     /// Compact text, members in their order.

@@ -165,6 +165,44 @@ import Testing
         #expect(JSON(#"{"a":{"a":1}}"#) != nil)
     }
 
+    /// Keys that follow the same keys as in an object before are known from there: that changes nothing. The keys of each
+    /// object are looked at here one by one.
+    @Test func objectsThatAreAlikeAtFirstAreReadAsEachByItself() {
+        let spellings = [
+            "a": [#""a""#, #""\u0061""#], "bb": [#""bb""#], "é": [#""é""#, #""\u00e9""#], "c": [#""c""#],
+        ]
+        for seed in UInt64(1)...2000 {
+            var random = SeededRandom(seed)
+            var isGood = true
+            var objects: [(text: String, keys: [String])] = []
+            for _ in 0..<Int.random(in: 2...6, using: &random) {
+                // Mostly as the one before, then perhaps something else.
+                var keys = Array((objects.last?.keys ?? []).prefix(Int.random(in: 0...4, using: &random)))
+                while Bool.random(using: &random) {
+                    keys.append(spellings.keys.sorted().randomElement(using: &random)!)
+                }
+                isGood = isGood && Set(keys).count == keys.count
+                let members = keys.enumerated().map { "\(spellings[$1]!.randomElement(using: &random)!):\($0)" }
+                objects.append(("{\(members.joined(separator: ","))}", keys))
+            }
+            let read = JSON("[\(objects.map(\.text).joined(separator: ","))]")
+            #expect((read != nil) == isGood, "seed \(seed)")
+            guard isGood else { continue }
+            let expected = objects.map { object in
+                JSON.object(object.keys.enumerated().map { JSON.Member($1, .integer($0)) })
+            }
+            #expect(read == .array(expected), "seed \(seed)")
+        }
+    }
+
+    /// Beyond so many different keys none is noted any more.
+    @Test func objectsOfVeryManyKeysAreRead() {
+        let objects = (0..<400).map { #"{"key \#($0)":1,"key \#($0 + 1)":{"key 7":2}}"# }
+        #expect(JSON("[\(objects.joined(separator: ","))]")?.items?.last?["key 400"]?["key 7"]?.integer == 2)
+        #expect(JSON("[\(objects.joined(separator: ",")),{\"key 7\":1,\"key 8\":1,\"key 7\":1}]") == nil)
+        #expect(JSON("[\(objects.joined(separator: ",")),{\"key 399\":1,\"key 8\":1,\"key 399\":1}]") == nil)
+    }
+
     @Test func infiniteNumbersAreRefused() { #expect(JSON("1e999") == nil && JSON("[-1e999]") == nil) }
 
     @Test func accessors() {
