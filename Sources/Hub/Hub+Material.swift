@@ -94,7 +94,7 @@ extension Hub {
         act(
             .event(
                 "mould",
-                eventData([
+                .object([
                     .init("t", .string(time.description)), .init("machine", .string(id)), .init("mould", .string(name)),
                 ])))
     }

@@ -4,8 +4,6 @@ import Usage
 // Events for whoever watches live.
 
 extension Hub {
-    func eventData(_ members: [JSON.Member]) -> [UInt8] { JSON.object(members).bytes }
-
     /// A reading, as it was stored, for who watches.
     mutating func tell(_ reading: borrowing Reading, of index: Int, at time: Instant) {
         guard isWatched else { return }
@@ -20,7 +18,7 @@ extension Hub {
         act(
             .event(
                 "reading",
-                eventData([
+                .object([
                     .init("t", .string(time.description)), .init("device", .string(devices[index].configuration.id)),
                     .init("channel", .string(channel.name)), .init("value", value),
                     .init("unit", .optional(channel.unit?.rawValue)),
@@ -40,7 +38,7 @@ extension Hub {
         act(
             .event(
                 "job",
-                eventData([
+                .object([
                     .init("t", .string(time.description)), .init("machine", .string(id)),
                     .init("outcome", .string(outcome)),
                 ])))
@@ -62,7 +60,7 @@ extension Hub {
         act(
             .event(
                 "state",
-                eventData([
+                .object([
                     .init("t", .string(usage.since.description)), .init("machine", .string(id)),
                     .init("state", .string(usage.state.rawValue)), .init("reason", .string(usage.reason)),
                     .init("since", .string(usage.since.description)),
@@ -102,11 +100,11 @@ extension Hub {
         let now = alerts()
         let told = Set(toldAlerts.map(\.id))
         for alert in now where !told.contains(alert.id) {
-            act(.event("alert", eventData(alert.members + [.init("active", .bool(true))])))
+            act(.event("alert", .object(alert.members + [.init("active", .bool(true))])))
         }
         let standing = Set(now.map(\.id))
         for alert in toldAlerts where !standing.contains(alert.id) {
-            act(.event("alert", eventData(alert.members + [.init("active", .bool(false))])))
+            act(.event("alert", .object(alert.members + [.init("active", .bool(false))])))
         }
         toldAlerts = now
     }

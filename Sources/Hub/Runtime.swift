@@ -234,7 +234,7 @@ package enum Effect: Sendable {
     /// A question over HTTP; its answer, or that there is none, is to be told with its number.
     case ask(endpoint: Int, number: UInt64, path: String, headers: [String], timeout: Duration)
     /// An event for whoever watches: its name and JSON data.
-    case event(String, [UInt8])
+    case event(String, JSON)
     case log(LogLevel, String)
     /// A window is closed or changed and should be offered to the outbox.
     case window(Window)

@@ -94,7 +94,7 @@ struct DryGateway {
                     .ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout))
             case .log(let level, let text): outcome.logs.append((level, text))
             case .event("reading", let data):
-                if let json = JSON(data), let reading = Self.reading(json) { outcome.readings.append(reading) }
+                if let reading = Self.reading(data) { outcome.readings.append(reading) }
             case .event, .window: break
             }
         }

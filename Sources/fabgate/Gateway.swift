@@ -165,7 +165,7 @@ final class Gateway {
                 brokers[broker].publish(topic: topic, payload: payload, qos: 0, retain: false)
             case .ask(let endpoint, let number, let path, let headers, let timeout):
                 asker?.ask(endpoint: endpoint, number: number, path: path, headers: headers, timeout: timeout)
-            case .event(let name, let data): _ = events.publish(event: name, data: data)
+            case .event(let name, let data): _ = events.publish(event: name, data: data.bytes)
             case .log(let level, let text): Log.write(level, text)
             case .window(let window): close(window)
             }

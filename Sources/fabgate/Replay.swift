@@ -182,7 +182,7 @@ final class Replay {
             // The devices are not there to be asked; what they answered is in the capture.
             case .write, .publish, .ask: break
             case .event(let name, let data):
-                if name == "state" || name == "job", let json = JSON(data) { tell(name, json) }
+                if name == "state" || name == "job" { tell(name, data) }
             case .log(let level, let text):
                 if level.rawValue <= LogLevel.warning.rawValue { Log.write(level, text) }
             case .window(let window): tell(window)
