@@ -35,11 +35,8 @@ extension RollupOutbox {
     ) -> [RollupKey] {
         let held = Dictionary(summary.map { ($0.key, $0) }) { $0.version < $1.version ? $1 : $0 }
         var again = Set(goOn(grain))
-        for window in known.values {
-            let key = window.key
-            guard key.lab == lab, key.grain == grain, key.start >= from, key.start < to, rows[key] == nil else {
-                continue
-            }
+        for key in known.keys where key.start >= from && key.start < to && key.grain == grain && key.lab == lab {
+            guard rows[key] == nil, let window = known[key] else { continue }
             let city = held[key]
             if let city, city.version > window.version { continue }
             if let city, city.version == window.version, city.digest == window.digest { continue }
@@ -63,6 +60,7 @@ extension RollupOutbox {
                 key: summary.key, version: summary.version, contentDigest: Self.foreign, digest: summary.digest,
                 isReceipted: true, suppressed: known[summary.key]?.suppressed ?? [])
             known[summary.key] = window
+            noteStored(summary.key)
             if let row = rows[summary.key] {
                 effects.append(.delete(row.key, row.version))
                 remove(row.key)

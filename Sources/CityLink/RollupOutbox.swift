@@ -33,6 +33,8 @@ package struct RollupOutbox: Sendable {
 
     /// Rows that are not on disk yet and must not be sent.
     var unstored: Set<RollupKey> = []
+    /// The newest windows that the disk has, or had once.
+    private var newestStored: [RollupGrain: Instant] = [:]
     var bytes = 0
     var inFlight: PushBatch?
     var lastBatch: UInt64 = 0
@@ -74,6 +76,7 @@ package struct RollupOutbox: Sendable {
         for row in self.rows.values where self.known[row.key].map({ $0.version < row.version }) ?? true {
             self.known[row.key] = EmittedWindow(row)
         }
+        for key in self.known.keys { noteStored(key) }
     }
 
     // MARK: what the gateway computed
@@ -118,19 +121,21 @@ package struct RollupOutbox: Sendable {
 
     /// The row is on disk and may be sent.
     package mutating func persisted(_ key: RollupKey, _ version: RollupVersion) {
-        if rows[key]?.version == version { unstored.remove(key) }
+        guard rows[key]?.version == version else { return }
+        unstored.remove(key)
+        noteStored(key)
+    }
+
+    /// A window of which the disk has a version.
+    mutating func noteStored(_ key: RollupKey) {
+        newestStored[key.grain] = max(key.start, newestStored[key.grain] ?? .distantPast)
     }
 
     /// Everything of a grain before this instant is rolled up and on the outbox's disk, or was once; nil where nothing
     /// is. Windows are offered in order of time.
     package func acceptedBefore(_ grain: RollupGrain) -> Instant? {
-        var waiting = Instant.distantFuture
-        for key in unstored where key.grain == grain { waiting = min(waiting, key.start) }
-        var newest = Instant.distantPast
-        for key in known.keys where key.start > newest && key.grain == grain && !unstored.contains(key) {
-            newest = key.start
-        }
-        return newest > .distantPast ? min(newest, waiting) : nil
+        guard let newest = newestStored[grain] else { return nil }
+        return unstored.reduce(newest) { $1.grain == grain ? min($0, $1.start) : $0 }
     }
 
     /// Rows that wait for the disk, for another try after it failed.
@@ -252,10 +257,10 @@ package struct RollupOutbox: Sendable {
         }
     }
 
-    /// Once an hour of the wall clock is enough: forgets what is beyond the horizon, and dead letters after their time.
+    /// Once a day of the wall clock is enough: forgets what is beyond the horizon, and dead letters after their time.
     private mutating func tidy(_ now: Instant) {
         guard now >= nextTidying else { return }
-        nextTidying = now + .hours(1)
+        nextTidying = now + .hours(24)
         let horizon = now - limits.horizon
         let before = known.count
         known = known.filter { $0.key.start >= horizon || rows[$0.key] != nil }
