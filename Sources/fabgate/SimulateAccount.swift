@@ -115,7 +115,9 @@ extension SimulationAudit {
         let machine = rows[index].machine
         let drift = drift(from, to)
         // A word about a job's end comes with it, or up to hours later.
-        for end in truth.jobEnds(machine, from: from - .hours(8), to: to + drift) {
+        let first = from - .hours(8)
+        jobWords[index].removeAll { $0.said < first }
+        for end in truth.jobEnds(machine, from: first, to: to + drift) {
             if end >= from, end < to { hour.jobs += 1 }
             guard let word = jobWords[index].first(where: { $0.said >= end && $0.said <= end + jobWait[index] }) else {
                 // Nobody said it; that a print is over may be told from what came after.

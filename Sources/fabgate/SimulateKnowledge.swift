@@ -265,8 +265,13 @@ struct Audience {
     /// Where what follows the word begins.
     private static func find(_ word: StaticString, _ b: borrowing Span<UInt8>) -> Int? {
         let length = word.utf8CodeUnitCount
-        guard length <= b.count else { return nil }
-        for start in 0...b.count - length where b[start] == 0x22 && stands(word, at: start, b) { return start + length }
+        guard length > 1, length <= b.count else { return nil }
+        // It is there as long as the program.
+        let second = unsafe word.utf8Start[1]
+        for start in 0...b.count - length
+        where b[start] == 0x22 && b[start &+ 1] == second && stands(word, at: start, b) {
+            return start + length
+        }
         return nil
     }
 
