@@ -128,7 +128,8 @@ package struct Arguments: Sendable {
     }
 }
 
-/// Standard output and standard error, written at once and whole.
+/// Standard output and standard error, written at once and whole. A command whose output cannot be written ends; what
+/// cannot be complained about is not said: a gateway whose log stands on a full disk goes on.
 package enum Console {
     package static func print(_ text: String) { write(text + "\n", to: 1) }
     package static func print(bytes: [UInt8]) { write(bytes, to: 1) }
@@ -152,6 +153,7 @@ package enum Console {
                     _ = Glibc.poll(&poll, 1, 1000)
                     continue
                 }
+                if descriptor == 2 { return }
                 // Nobody reads any more (`fabgate … | head`): there is nobody to tell, either.
                 exit(errno == EPIPE ? 0 : ExitStatus.ioError.rawValue)
             }
