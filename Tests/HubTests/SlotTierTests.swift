@@ -126,6 +126,22 @@ import Usage
         #expect(alert.english.contains("\(dropped) samples") && alert.korean.contains("측정값 \(dropped)개"))
     }
 
+    /// Many times a second the same disk refuses another page: that is one thing to say.
+    @Test func aDiskThatRefusesIsLoggedOncePerReason() throws {
+        var hub = try MeteredHub(MeteredHub.configuration()).hub
+        for page in 1...9 { hub.storeFails("write ring.fab at byte \(page * 4096): No space left on device") }
+        hub.storeFails("write ring.fab at byte 4096: Input/output error")
+        hub.storeWorks()
+        hub.storeWorks()
+        var logged: [String] = []
+        for case .log(_, let text) in hub.takeEffects() where text.hasPrefix("store:") { logged.append(text) }
+        #expect(
+            logged == [
+                "store: write ring.fab at byte 4096: No space left on device",
+                "store: write ring.fab at byte 4096: Input/output error", "store: writing again",
+            ])
+    }
+
     @Test func hoursAreCountedForLife() throws {
         var hub = try MeteredHub(try MeteredHub.configuration(machine: "hours_before: 1000 h,"))
         try live(&hub, days: 12)
