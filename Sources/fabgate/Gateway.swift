@@ -33,6 +33,8 @@ final class Gateway {
     private var isRunWaiting = false
     /// Messages since the last look at how many come.
     private var heard = 0
+    /// Samples that had found no room at the last commit.
+    private var droppedAtCommit = 0
     /// More came at once than a lab sends, and what they took has not been given back.
     private var isSwollen = false
     /// When the messages came that are read now.
@@ -178,6 +180,7 @@ final class Gateway {
         do {
             _ = try hub.store.commit(isLast: isLast)
             hub.storeWorks()
+            acknowledge()
             // Not with the next second: in a burst the next run is full before that, and would wait for the disk here.
             if hub.store.holdsRun, !isLast {
                 isRunWaiting = isSyncing
@@ -188,6 +191,16 @@ final class Gateway {
             hub.storeFails("\(error)")
             return false
         }
+    }
+
+    /// What a broker sent while the disk refused stayed in memory and is committed now, unless there was no room left
+    /// for some of it: then the broker sends all of it again.
+    private func acknowledge() {
+        let dropped = hub.store.droppedForRoom.samples
+        for broker in brokers where broker.isWithholding {
+            if dropped == droppedAtCommit { broker.acknowledge() } else { broker.dropUnacknowledged() }
+        }
+        droppedAtCommit = dropped
     }
 
     /// The configuration's tree, what recovery has read and the code that only a start runs; later what a question or the
@@ -298,7 +311,7 @@ final class Gateway {
             // Acknowledgements leave after this: what they speak of is in the journal.
             onDrained: { [unowned self] in
                 arrival = nil
-                if !commit() { brokers[index].dropUnacknowledged() }
+                if !commit() { brokers[index].withhold() }
             },
             onConnection: { [unowned self] isUp, reason in
                 hub.broker(index, isUp: isUp, reason, at: now())

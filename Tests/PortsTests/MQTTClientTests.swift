@@ -77,6 +77,64 @@ import Testing
         #expect(reader.received.count == seen)
     }
 
+    /// While a disk refuses, nothing that was read comes again over the same connection; once it is committed, nothing
+    /// comes over the next one either.
+    @Test(arguments: MQTTVersion.allCases, [true, false])
+    func whatIsWithheldComesAgainOnlyIfItWasNeverCommitted(version: MQTTVersion, isCommitted: Bool) throws {
+        let loop = try makeLoop()
+        let broker = try Broker()
+        defer { broker.end() }
+        let texts = (0..<12).map { "m\($0)" }
+        let writer = Inbox(loop, port: broker.port, id: "writer", version: version)
+        let reader = Inbox(loop, port: broker.port, id: "reader", version: version, subscriptions: ["t"])
+        reader.onConnection = { up, _ in
+            if up { loop.after(.milliseconds(50)) { for text in texts { #expect(writer.publish("t", text)) } } }
+        }
+        reader.onDrained = {
+            reader.client?.withhold()
+            if reader.received.count == texts.count { loop.after(.milliseconds(300)) { loop.stop(0) } }
+        }
+        #expect(loop.run() == 0)
+        #expect(reader.received.map(\.text) == texts)
+        #expect(reader.connections.count == 1 && reader.client?.isWithholding == true)
+
+        if isCommitted { reader.client?.acknowledge() }
+        reader.onDrained = {}
+        reader.onConnection = { up, _ in if up { loop.after(.milliseconds(300)) { loop.stop(0) } } }
+        loop.after(.milliseconds(100)) { reader.client?.dropUnacknowledged() }
+        #expect(loop.run() == 0)
+        #expect(reader.received.map(\.text) == (isCommitted ? texts : texts + texts))
+    }
+
+    /// On the wire: what is said meanwhile leaves, and the acknowledgements with the next word that all is committed.
+    @Test func acknowledgementsThatAreWithheldLeaveTogether() throws {
+        let loop = try makeLoop()
+        let fake = try FakeBroker(loop)
+        let publishes: [UInt8] = (1...3).flatMap { number -> [UInt8] in
+            [0x32, 0x06, 0x00, 0x01, 0x74, 0x00, UInt8(number), 0x78]
+        }
+        let reader = Inbox(loop, port: fake.port, id: "reader", subscriptions: ["t"])
+        var kinds: [UInt8] = []
+        fake.onPacket = { kind in
+            switch kind {
+            case 0x10: fake.send([0x20, 0x02, 0x00, 0x00])
+            case 0x80: fake.send([0x90, 0x03, 0x00, 0x01, 0x01] + publishes)
+            default:
+                kinds.append(kind)
+                // The word that was said meanwhile is here: there is time for more to come.
+                if kind == 0x30 { loop.after(.milliseconds(100)) { reader.client?.acknowledge() } }
+                if kinds.count == 4 { loop.stop(0) }
+            }
+        }
+        reader.onDrained = {
+            reader.client?.withhold()
+            #expect(reader.publish("answer", "x", qos: 0))
+        }
+        #expect(loop.run() == 0)
+        #expect(kinds == [0x30, 0x40, 0x40, 0x40])
+        #expect(fake.received.suffix(12) == [0x40, 2, 0, 1, 0x40, 2, 0, 2, 0x40, 2, 0, 3])
+    }
+
     /// On the wire: as long as `onDrained` has not returned, not one byte of an acknowledgement has left.
     @Test func acknowledgementsLeaveAfterTheCommit() throws {
         let loop = try makeLoop()

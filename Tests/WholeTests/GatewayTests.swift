@@ -54,6 +54,46 @@ private func sensor(watts: Int, total: Double) -> String {
         #expect(gateway.program.isRunning)
     }
 
+    /// What came while the disk refused is in the store once, and the broker is told so only then.
+    @Test func whatTheDiskRefusesIsHeardOnceAndKept() async throws {
+        let folder = try PrivateFolder()
+        let broker = try TestBroker(in: folder, more: "log_type all")
+        // A limit of the size of files refuses as a full disk does; the signal that comes with it is not the subject.
+        let gateway = try TestGateway(in: folder, brokerPort: broker.port, after: "trap '' XFSZ")
+        func limitFiles(_ size: String) throws {
+            let words = ["--pid", "\(gateway.program.id)", "--fsize=\(size):unlimited"]
+            #expect(try ChildProcess(try Program.find("prlimit"), words, output: .discarded).wait() == 0)
+        }
+        func acknowledged() -> Int { broker.program.log.matches(of: /Received PUBACK from fabgate/).count }
+        func tell(_ watts: Int) async throws {
+            try broker.publish("tele/laser/SENSOR", sensor(watts: watts, total: 812.417))
+            try await eventually("\(watts) W") {
+                gateway.get("/api/v1/machines")?.contains("\"power_w\":\(watts),") == true ? true : nil
+            }
+        }
+        try await gateway.awaitBroker()
+        let stream = try Program(
+            ["curl", "-sN", "http://127.0.0.1:\(gateway.port)/api/v1/events"], in: folder, name: "stream")
+        try await eventually("the stream's first line") { stream.log.isEmpty ? nil : true }
+        try await tell(700)
+        try await eventually("the first acknowledgement") { acknowledged() == 1 ? true : nil }
+        try limitFiles("1024")
+        for watts in 701...704 { try await tell(watts) }
+        try await eventually("the alert about the store") {
+            gateway.get("/api/v1/alerts")?.contains("\"id\":\"store\"") == true ? true : nil
+        }
+        #expect(acknowledged() == 1)
+        try limitFiles("unlimited")
+        try await eventually("all acknowledgements") { acknowledged() == 5 ? true : nil }
+        try await tell(705)
+        #expect(gateway.get("/api/v1/alerts")?.contains("\"id\":\"store\"") == false)
+        #expect(broker.program.log.matches(of: /New client connected .* as fabgate/).count == 1)
+        for watts in 702...705 {
+            let told = stream.log.matches(of: try Regex("\"channel\":\"power\",\"value\":\(watts),")).count
+            #expect(told == 1, "\(watts) W was told \(told) times")
+        }
+    }
+
     @Test func brokerMayBeAwayAtTheStart() async throws {
         let folder = try PrivateFolder()
         let port = try FreePort.loopback()

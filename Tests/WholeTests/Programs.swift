@@ -119,7 +119,8 @@ struct TestGateway {
     let port: UInt16
     let program: Program
 
-    init(in folder: PrivateFolder, brokerPort: UInt16) throws {
+    /// - Parameter shell: what a shell does before it becomes the gateway.
+    init(in folder: PrivateFolder, brokerPort: UInt16, after shell: String = ":") throws {
         self.folder = folder
         port = try FreePort.loopback()
         let file = try folder.write(
@@ -134,7 +135,8 @@ struct TestGateway {
             http: { listen: "127.0.0.1:\(port)" }
 
             """)
-        program = try Program(["fabgate", "run", "--config", file], in: folder, name: "gateway")
+        let words = [try Program.find("fabgate"), "run", "--config", file]
+        program = try Program(["sh", "-c", "\(shell); exec \"$0\" \"$@\""] + words, in: folder, name: "gateway")
     }
 
     func get(_ path: String) -> String? { HTTPGet.body("http://127.0.0.1:\(port)\(path)") }

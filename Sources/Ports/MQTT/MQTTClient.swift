@@ -118,8 +118,26 @@ package final class MQTTClient {
         return true
     }
 
-    /// Breaks the connection without acknowledging what this turn has read, for one who could not commit it: the broker
-    /// sends it again.
+    /// In `onDrained`, where the commit failed: what was read is not acknowledged before `acknowledge()`. The connection
+    /// stays, and the broker sends as many more as it lets wait, none twice. With TLS libmosquitto acknowledges by
+    /// itself, so there the connection breaks and the broker sends again what it got no word about.
+    package func withhold() {
+        guard let relay else { return dropUnacknowledged() }
+        relay.isWithholding = true
+    }
+
+    /// Something was read and is not acknowledged yet.
+    package var isWithholding: Bool { relay?.isWithholding == true }
+
+    /// What was withheld is committed now.
+    package func acknowledge() {
+        guard case .open(let session, _) = state, isWithholding else { return }
+        relay?.isWithholding = false
+        if !isDraining { flush(session) }
+    }
+
+    /// Breaks the connection without acknowledging what this turn has read, or what was withheld, for one who has lost it:
+    /// the broker sends it again.
     package func dropUnacknowledged() {
         guard case .open(let session, _) = state else { return }
         if let relay { relay.shutDown() } else { session.shutDown() }

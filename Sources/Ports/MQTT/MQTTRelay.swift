@@ -55,6 +55,8 @@ final class MQTTRelay {
     private var sent = 0
     /// PUBACKs that may not leave before the commit.
     private var acknowledgements: [UInt8] = []
+    /// They do not leave with `write` either: the commit failed.
+    var isWithholding = false
 
     /// Takes the place of the socket with this number; nil where the system has no descriptors left, and nothing is
     /// changed then.
@@ -254,12 +256,13 @@ final class MQTTRelay {
         acknowledgements.append(UInt8(truncatingIfNeeded: number))
     }
 
-    /// Sends what libmosquitto has written and the acknowledgements, all in one. `isBetweenPackets` says that
-    /// libmosquitto has written all that it wanted to, so that acknowledgements cannot fall into one of its packets.
+    /// Sends what libmosquitto has written and the acknowledgements, all in one, unless those are withheld.
+    /// `isBetweenPackets` says that libmosquitto has written all that it wanted to, so that acknowledgements cannot fall
+    /// into one of its packets.
     func write(isBetweenPackets: Bool) {
         guard !isBroken else { return }
         collect()
-        if isBetweenPackets, !acknowledgements.isEmpty {
+        if isBetweenPackets, !isWithholding, !acknowledgements.isEmpty {
             outgoing += acknowledgements
             acknowledgements.removeAll(keepingCapacity: true)
         }
