@@ -116,6 +116,7 @@ enum RunCommand {
 /// The collector behind its lock, and requests in the words of HTTP.
 final class Office: Sendable {
     private let collector: Mutex<Collector<SQLiteBook>>
+    private let trouble = Mutex(RepeatedTrouble())
     private let clock = SystemClock()
 
     init(_ book: sending SQLiteBook, readToken: String?) {
@@ -152,8 +153,13 @@ final class Office: Sendable {
             request.method, request.path, query: request.query, authorization: request.header("Authorization"),
             contentType: request.header("Content-Type"), isLocal: isLocal(request), body: body)
         let now = clock.now().wall
-        let answer = collector.withLock { $0.answer(question, now: now) { Console.complain("fabcity: \($0)") } }
+        let answer = collector.withLock { $0.answer(question, now: now) { complain($0, at: now) } }
         return response(answer, to: request)
+    }
+
+    private func complain(_ text: String, at now: Instant) {
+        guard let news = trouble.withLock({ $0.news(text, at: now) }) else { return }
+        Console.complain("fabcity: \(news)")
     }
 
     private func response(_ answer: CityAnswer, to request: HTTPRequest) -> HTTPResponse {
