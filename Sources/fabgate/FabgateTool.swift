@@ -23,7 +23,9 @@ enum FabgateTool {
     ]
 
     static func main() -> Never {
+        // A reader that went away and a file that may not grow are errors of one write.
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         exit(run(Array(CommandLine.arguments.dropFirst())).rawValue)
     }
 

@@ -363,7 +363,7 @@ package struct SimulatedWorld<Book: RollupBook> {
         }
     }
 
-    /// Messages that the broker got no word about come again.
+    /// Messages that the broker got no word about come again, as over TLS, where acknowledgements cannot wait.
     mutating func redeliver() {
         let again = unacknowledged
         unacknowledged.removeAll()

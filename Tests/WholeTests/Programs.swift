@@ -119,8 +119,7 @@ struct TestGateway {
     let port: UInt16
     let program: Program
 
-    /// - Parameter shell: what a shell does before it becomes the gateway.
-    init(in folder: PrivateFolder, brokerPort: UInt16, after shell: String = ":") throws {
+    init(in folder: PrivateFolder, brokerPort: UInt16) throws {
         self.folder = folder
         port = try FreePort.loopback()
         let file = try folder.write(
@@ -135,8 +134,7 @@ struct TestGateway {
             http: { listen: "127.0.0.1:\(port)" }
 
             """)
-        let words = [try Program.find("fabgate"), "run", "--config", file]
-        program = try Program(["sh", "-c", "\(shell); exec \"$0\" \"$@\""] + words, in: folder, name: "gateway")
+        program = try Program(["fabgate", "run", "--config", file], in: folder, name: "gateway")
     }
 
     func get(_ path: String) -> String? { HTTPGet.body("http://127.0.0.1:\(port)\(path)") }

@@ -44,10 +44,11 @@ package final class Loop {
     private var nextCompletion: UInt64 = 0
     private var status: Int32?
 
-    /// Throws where the system has no descriptors left. Afterwards the process no longer dies of SIGPIPE: a peer that
-    /// goes away is an error of one write.
+    /// Throws where the system has no descriptors left. Afterwards the process no longer dies of SIGPIPE and SIGXFSZ: a
+    /// peer that goes away, or a file that may not grow, is an error of one write.
     package init() throws(PortError) {
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         remote = try LoopRemote()
         poller = try call("epoll_create1", on: "the event loop") { epoll_create1(CInt(EPOLL_CLOEXEC)) }
         events = .allocate(capacity: Loop.batch)
