@@ -1,3 +1,4 @@
+@preconcurrency import Glibc
 import Hub
 import Ports
 import Store
@@ -14,12 +15,24 @@ enum NewStore {
             _ = try FileRegion(opening: unfinished)
             Files.removeFolder(unfinished)
         }
-        let bar = ProgressBar("making the store of \(configuration.store.size >> 20) MiB")
-        let region = try FileRegion(creating: unfinished, size: configuration.store.size, progress: bar.show)
+        let region = try zeroed(unfinished, size: configuration.store.size)
         let store = try RingStore.create(
             in: region, plan: StorePlan(seriesLimit: configuration.store.seriesLimit),
             identity: Digest.randomBytes(16))
         try region.rename(to: path)
         return (region, store)
+    }
+
+    private static func zeroed(_ path: String, size: Int) throws -> FileRegion {
+        do {
+            return try FileRegion(
+                creating: path, size: size, progress: ProgressBar("making the store of \(size >> 20) MiB").show)
+        } catch {
+            guard [ENOSPC, EDQUOT, EFBIG].contains(error.code) else { throw error }
+            throw ToolFailure(
+                .ioError,
+                "there is no room for a store of \(size >> 20) MiB: \(error); free some, give store.path another disk, or "
+                    + "set store.size lower")
+        }
     }
 }

@@ -53,7 +53,7 @@ enum ReplayCommand {
             return try NewStore.make(configuration)
         }
         let region = try FileRegion(opening: path)
-        let store = try RingStore(opening: region)
+        let store = try openStore(in: region, path)
         if let newest = store.newest, newest > capture.start {
             throw ToolFailure(
                 .usage,

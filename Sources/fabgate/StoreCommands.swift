@@ -15,7 +15,7 @@ func openStore(_ folder: String) throws -> RingStore {
     guard Files.exists(path) else {
         throw ToolFailure(.ioError, "there is no store in \(folder); give the folder that holds ring.fab with --store")
     }
-    return try RingStore(opening: try FileRegion(reading: path))
+    return try openStore(in: FileRegion(reading: path), path)
 }
 
 private func folder(_ arguments: Arguments) -> String { arguments["store"] ?? Configuration.Store.usualPath }

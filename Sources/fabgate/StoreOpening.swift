@@ -75,6 +75,19 @@ final class StoreOpening {
                     "the store \(path) has no room for slots and days until \(size >> 20) MiB are free: \(error)")
             }
         }
-        return (region, try RingStore(opening: region))
+        return (region, try openStore(in: region, path))
+    }
+}
+
+/// The store in a file; where there is none, what its owner can do about that.
+func openStore(in region: FileRegion, _ path: String) throws -> RingStore {
+    do {
+        return try RingStore(opening: region)
+    } catch {
+        guard error.kind == .notAStore else { throw ToolFailure(.ioError, "the store \(path): \(error)") }
+        throw ToolFailure(
+            .ioError,
+            "\(path) is no store, and no page of one is left in it; if nobody needs the file, move it away, and "
+                + "`fabgate run` makes a new store")
     }
 }

@@ -120,6 +120,26 @@ private func sensor(watts: Int, total: Double) -> String {
         #expect(program.log.contains("bad.yaml:2:21: machine a has no key 'klass'; did you mean 'class'?"))
     }
 
+    /// What stands in the store's place, and a disk without room for one, are told with what to do.
+    @Test func aStoreThatCannotBeThereIsToldWithItsPlace() async throws {
+        let folder = try PrivateFolder()
+        let file = try folder.write(
+            "fabgate.yaml",
+            "lab: { id: x, timezone: Asia/Seoul }\nstore: { path: \(folder.path)/store, size: 8 MiB }\n")
+        let run = [try Program.find("fabgate"), "run", "--config", file]
+        // It refuses as a full disk does, beyond what the log needs.
+        let full = try Program(["prlimit", "--fsize=65536"] + run, in: folder, name: "full")
+        #expect(try await full.status() == 74)
+        #expect(full.log.contains("there is no room for a store of 8 MiB") && full.log.contains("set store.size lower"))
+        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/store") == [])
+
+        _ = try folder.write("store/ring.fab", "no store")
+        let other = try Program(run, in: folder, name: "other")
+        #expect(try await other.status() == 74)
+        #expect(other.log.contains("\(folder.path)/store/ring.fab is no store") && other.log.contains("move it away"))
+        #expect(try Files.text("\(folder.path)/store/ring.fab") == "no store")
+    }
+
     /// A start reads only the models that are named; what is said about a wrong name knows all of them.
     @Test func wrongModelIsToldTheNearestOfAll() async throws {
         let folder = try PrivateFolder()
