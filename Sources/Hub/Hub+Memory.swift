@@ -298,7 +298,25 @@ extension Hub {
         memoryFrom = start
         windows.begin(
             memory: max(store.oldest ?? now.wall, start), isWhole: store.oldest.map { $0 >= start } ?? true,
-            newest: min(newest ?? now.wall, now.wall), slots: slotsFrom)
+            newest: min(newest ?? now.wall, now.wall), slots: slotsFrom.map { firstKnown(from: $0, at: now.wall) })
+    }
+
+    /// The slots begin with the day of the first sample. Its hours before that are no window to tell of: nobody was there.
+    private func firstKnown(from day: Instant, at now: Instant) -> Instant {
+        // Later they are long final, and nobody need look.
+        guard now < day + configuration.rollups.finalAfter + .hours(4 * 24) else { return day }
+        let nothing = Slot().fields
+        let first = machines.compactMap { machine in
+            machine.slotSeries.flatMap { series in
+                store.records(series, in: .slots, from: day, to: day + .hours(25)).first { $0.fields != nothing }?.start
+            }
+        }
+        if let first = first.min() { return first }
+        // Or none is written yet.
+        guard let oldest = store.oldest, Window.containing(oldest, .day, in: configuration.lab.zone).start == day else {
+            return day
+        }
+        return oldest
     }
 
     /// Where samples have become unreadable, slots that were written before that are better than what is left to compute.

@@ -321,7 +321,7 @@ package struct WindowSchedule: Sendable {
     }
 
     /// The samples reach back to `memory`; `isWhole` if there never were older ones. `newest` is the last of them, and
-    /// `slots` how far back the store's slots reach.
+    /// `slots` the first thing that the store's slots tell.
     mutating func begin(memory: Instant, isWhole: Bool, newest: Instant, slots: Instant?) {
         // The first values after a cut are no use: counters need one to start from.
         wholeFrom = isWhole ? Window.containing(memory, .day, in: zone).start : memory + .hours(1)

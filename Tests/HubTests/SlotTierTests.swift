@@ -54,6 +54,29 @@ import Usage
         }
     }
 
+    /// A gateway that was installed in the afternoon says nothing of the morning, however often it is started again.
+    @Test(arguments: [false, true]) func nothingIsToldOfHoursBeforeTheFirst(isWritten: Bool) throws {
+        let first = MeteredHub.start + .minutes(14 * 60 + 20)
+        var hub = try MeteredHub(try MeteredHub.configuration(), start: first)
+        let minutes = isWritten ? 100 : 3
+        for minute in 0..<minutes {
+            hub.say([MeterSample(time: hub.now.wall, watts: 100, wattHours: Double(minute) * 100 / 60)])
+            try hub.pass(to: hub.now.wall + .minutes(1))
+        }
+        try hub.restart()
+        try hub.pass(to: hub.now.wall + .hours(20))
+        try hub.restart()
+        try hub.pass(to: first + .hours(9 * 24))
+        #expect(hub.told.filter { $0.end <= first }.map(\.key) == [])
+        // What it does tell begins with the hour and the day in which it was installed, first and at last.
+        for isFinal in [false, true] {
+            let hours = hub.told.filter { $0.isFinal == isFinal && $0.grain == .hour }.map(\.start)
+            let days = hub.told.filter { $0.isFinal == isFinal && $0.grain == .day }.map(\.start)
+            #expect(hours.min() == MeteredHub.start + .hours(14))
+            #expect(days.min() == MeteredHub.start)
+        }
+    }
+
     @Test func aWindowTellsOnceMoreThatItIsFinal() throws {
         var hub = try MeteredHub(try MeteredHub.configuration())
         try live(&hub, days: 10)
