@@ -49,6 +49,21 @@ final class FakeBroker {
 
     func send(_ bytes: [UInt8]) { _ = write(connection, bytes, bytes.count) }
 
+    /// Lets a client in and answers its subscription with three messages at quality 1 in one piece: topic `t`, text `x`,
+    /// packet numbers 1, 2 and 3. `then` is called with the first byte of each packet that comes after that.
+    func handOverThree(then: @escaping (UInt8) -> Void) {
+        let messages = (1...3).flatMap { number -> [UInt8] in
+            [0x32, 0x06, 0x00, 0x01, 0x74, 0x00, UInt8(number), 0x78]
+        }
+        onPacket = { [unowned self] kind in
+            switch kind {
+            case 0x10: send([0x20, 0x02, 0x00, 0x00])
+            case 0x80: send([0x90, 0x03, 0x00, 0x01, 0x01] + messages)
+            default: then(kind)
+            }
+        }
+    }
+
     private func read(_ loop: Loop) {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = Glibc.read(connection, &bytes, bytes.count)

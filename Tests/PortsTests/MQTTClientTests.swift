@@ -110,21 +110,13 @@ import Testing
     @Test func acknowledgementsThatAreWithheldLeaveTogether() throws {
         let loop = try makeLoop()
         let fake = try FakeBroker(loop)
-        let publishes: [UInt8] = (1...3).flatMap { number -> [UInt8] in
-            [0x32, 0x06, 0x00, 0x01, 0x74, 0x00, UInt8(number), 0x78]
-        }
         let reader = Inbox(loop, port: fake.port, id: "reader", subscriptions: ["t"])
         var kinds: [UInt8] = []
-        fake.onPacket = { kind in
-            switch kind {
-            case 0x10: fake.send([0x20, 0x02, 0x00, 0x00])
-            case 0x80: fake.send([0x90, 0x03, 0x00, 0x01, 0x01] + publishes)
-            default:
-                kinds.append(kind)
-                // The word that was said meanwhile is here: there is time for more to come.
-                if kind == 0x30 { loop.after(.milliseconds(100)) { reader.client?.acknowledge() } }
-                if kinds.count == 4 { loop.stop(0) }
-            }
+        fake.handOverThree { kind in
+            kinds.append(kind)
+            // The word that was said meanwhile is here: there is time for more to come.
+            if kind == 0x30 { loop.after(.milliseconds(100)) { reader.client?.acknowledge() } }
+            if kinds.count == 4 { loop.stop(0) }
         }
         reader.onDrained = {
             reader.client?.withhold()
@@ -139,20 +131,11 @@ import Testing
     @Test func acknowledgementsLeaveAfterTheCommit() throws {
         let loop = try makeLoop()
         let fake = try FakeBroker(loop)
-        // Three messages at quality 1 in one piece, topic `t`, packet numbers 1, 2 and 3.
-        let publishes: [UInt8] = (1...3).flatMap { number -> [UInt8] in
-            [0x32, 0x06, 0x00, 0x01, 0x74, 0x00, UInt8(number), 0x78]
-        }
         let reader = Inbox(loop, port: fake.port, id: "reader", subscriptions: ["t"])
         var kinds: [UInt8] = []
-        fake.onPacket = { kind in
-            switch kind {
-            case 0x10: fake.send([0x20, 0x02, 0x00, 0x00])
-            case 0x80: fake.send([0x90, 0x03, 0x00, 0x01, 0x01] + publishes)
-            default:
-                kinds.append(kind)
-                if kinds.count == 6 { loop.stop(0) }
-            }
+        fake.handOverThree { kind in
+            kinds.append(kind)
+            if kinds.count == 6 { loop.stop(0) }
         }
         reader.onMessage = { _ in
             #expect(fake.waiting == 0)
